@@ -1,0 +1,237 @@
+"""The command line: `python -m applications TASK VERB --flags`.
+
+A task's flags are the fields of its `Config`; the fields of the dataclasses
+below are the flags of the verbs that use a run.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import io
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from typing import Literal
+
+import tyro
+
+import applications
+from applications import runs
+from applications import settings
+from applications import startup
+
+PROGRAM = "python -m applications"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Use:
+    run: str
+    """A run, by its folder or by its name under RUNS_DIR/TASK."""
+    runs_dir: str = "runs"
+    """Folder that holds the runs."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluate(Use):
+    """Measure a trained run, print the table, write evaluate-SPLIT.json."""
+
+    data_dir: str | None = None
+    """Folder with other data; None: the data it was trained on."""
+    split: Literal["test", "validation"] = "test"
+    """Part of the data."""
+
+    def __call__(self, task: str) -> None:
+        from applications import evaluation
+
+        path = runs.find(task, self.run, self.runs_dir)
+        evaluation.evaluate(task, path, self.split, self.data_dir)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Predict(Use):
+    """Write a trained run's predictions for examples without labels."""
+
+    data_dir: str
+    """Folder with the examples."""
+    out: Path | None = None
+    """Folder to write to; None: RUN/predictions."""
+
+    def __call__(self, task: str) -> None:
+        from applications import evaluation
+
+        path = runs.find(task, self.run, self.runs_dir)
+        evaluation.predict(task, path, self.data_dir, self.out)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Export(Use):
+    """Write a trained run's model for serving and check it on a batch."""
+
+    format: tuple[Literal["saved_model", "onnx"], ...] = ("saved_model",)
+    """Formats to write, each into RUN/export/FORMAT."""
+
+    def __call__(self, task: str) -> None:
+        from applications import export
+
+        path = runs.find(task, self.run, self.runs_dir)
+        export.export(task, path, self.format)
+
+
+VERBS: dict[str, Callable] = {
+    "evaluate": Evaluate,
+    "predict": Predict,
+    "export": Export,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Runs a command and returns its exit status."""
+    try:
+        return _dispatch(arguments)
+    except (ValueError, OSError) as error:
+        print(f"error: {_one_line(str(error))}", file=sys.stderr)
+        return 2
+    except FloatingPointError as error:
+        print(f"error: {_one_line(str(error))}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_list_tasks())
+        return 0
+    name, *rest = arguments
+    if name in applications.TASKS:
+        startup.import_tensorflow()
+    task = applications.load_task(name)
+    verbs = VERBS | getattr(task, "VERBS", {})
+    if not rest or rest[0] in ("-h", "--help"):
+        print(_list_verbs(name, task, verbs))
+        return 0
+    verb, *flags = rest
+    if verb == "train":
+        return _train(name, task, flags)
+    if verb not in verbs:
+        raise ValueError(
+            f"unknown verb {verb!r} of {name}; its verbs are: "
+            f"{', '.join(['train', *verbs])}"
+        )
+    command = _parse(verbs[verb], flags, f"{PROGRAM} {name} {verb}")
+    command(name)
+    return 0
+
+
+def _list_tasks() -> str:
+    width = max(map(len, applications.TASKS))
+    tasks = [
+        f"  {name:{width}}  {line}" for name, line in applications.TASKS.items()
+    ]
+    usage = [f"usage: {PROGRAM} TASK VERB [OPTIONS]", "", "tasks:"]
+    return "\n".join([*usage, *tasks])
+
+
+def _list_verbs(name: str, task: ModuleType, verbs: dict) -> str:
+    lines = {"train": "Train a run, or continue it."}
+    lines |= {
+        verb: (command.__doc__ or "").strip().split("\n")[0]
+        for verb, command in verbs.items()
+    }
+    width = max(map(len, lines))
+    return "\n".join(
+        [
+            f"usage: {PROGRAM} {name} VERB [OPTIONS]",
+            "",
+            f"{name}: {applications.TASKS[name]}",
+            "",
+            "verbs (each with its own --help):",
+            *(f"  {verb:{width}}  {line}" for verb, line in lines.items()),
+            "",
+            f"presets of train: {', '.join(task.PRESETS)}",
+        ]
+    )
+
+
+def _train(name: str, task: ModuleType, flags: list[str]) -> int:
+    start, flags = _start(task, flags)
+    config = _parse(
+        task.Config,
+        flags,
+        f"{PROGRAM} {name} train",
+        default=start,
+        description=(
+            f"{applications.TASKS[name]}. The defaults below come from "
+            "--preset NAME or --config FILE (a config.json), given beside the "
+            f"options; presets: {', '.join(task.PRESETS)}."
+        ),
+    )
+    settings.check(config)
+    from applications import training
+
+    training.train(name, config)
+    return 0
+
+
+def _start(
+    task: ModuleType, flags: list[str]
+) -> tuple[settings.Settings, list[str]]:
+    """The config that the flags change, and the flags left to parse."""
+    parser = argparse.ArgumentParser(
+        add_help=False, allow_abbrev=False, exit_on_error=False
+    )
+    parser.add_argument("--preset")
+    parser.add_argument("--config")
+    try:
+        given, flags = parser.parse_known_args(flags)
+    except argparse.ArgumentError as error:
+        raise ValueError(str(error)) from error
+    if given.preset and given.config:
+        raise ValueError("give either --preset or --config, not both")
+    preset = given.preset or "default"
+    if preset not in task.PRESETS:
+        raise ValueError(
+            f"unknown preset {preset!r}; the presets are: "
+            f"{', '.join(task.PRESETS)}"
+        )
+    start = task.PRESETS[preset]
+    if given.config:
+        file = Path(given.config)
+        if not file.is_file():
+            raise FileNotFoundError(f"there is no config file {given.config!r}")
+        text = file.read_text(encoding="utf-8")
+        start = settings.from_json(text, task.Config, file, start)
+    return start, flags
+
+
+def _parse(command: Callable, flags: list[str], prog: str, **options) -> Any:
+    """tyro's result; its boxed messages become a line."""
+    boxed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(boxed):
+            return tyro.cli(command, args=flags, prog=prog, **options)
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise ValueError(
+            f"{_unboxed(boxed.getvalue())} (see {prog} --help)"
+        ) from stop
+
+
+def _unboxed(text: str) -> str:
+    """What stands between the title and the first rule of a tyro message."""
+    lines = [line.strip("│ ") for line in text.splitlines()]
+    inner = [line for line in lines if line and not line.startswith("╭")]
+    for index, line in enumerate(inner):
+        if re.match("[─╰]", line):
+            inner = inner[:index]
+            break
+    return _one_line(" ".join(inner))

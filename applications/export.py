@@ -1,0 +1,134 @@
+"""Models for serving, compared with the original before they count."""
+
+import dataclasses
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from applications import evaluation
+from applications import load_task
+from applications import runs
+from applications import settings
+from applications import training
+
+FORMATS = ("saved_model", "onnx")
+TOLERANCE = 1e-3
+
+
+def export(task_name: str, path: Path, formats: tuple[str, ...]) -> list[Path]:
+    """Writes a run's model into `<run>/export/<format>`, in float32."""
+    task = load_task(task_name)
+    config = runs.read_config(path, task.Config)
+    model = _float32(task, training.load_model(path), config)
+    config = evaluation.with_data(task, config, None)
+    _, dataset = task.load_data(config).split("test", "validation")
+    inputs = next(iter(dataset))[0]
+    expected = _named(model(inputs, training=False))
+    written = []
+    for name in formats:
+        target = path / "export" / name
+        with runs.replacing(target) as temporary:
+            received = EXPORTERS[name](model, inputs, temporary)
+            difference = _compare(name, expected, received)
+        print(f"{target}: {difference}")
+        written.append(target)
+    return written
+
+
+def _float32(
+    task: ModuleType, model: keras.Model, config: settings.Settings
+) -> keras.Model:
+    if config.precision == "float32":
+        return model
+    with training.precision("float32"):
+        single = task.build_model(
+            dataclasses.replace(config, precision="float32")
+        )
+    single.set_weights(model.get_weights())
+    return single
+
+
+def _saved_model(
+    model: keras.Model, inputs: Any, folder: Path
+) -> dict[str, np.ndarray]:
+    model.export(folder, format="tf_saved_model", verbose=False)
+    loaded = tf.saved_model.load(str(folder))
+    return _named(loaded.serve(inputs))
+
+
+def _onnx(
+    model: keras.Model, inputs: Any, folder: Path
+) -> dict[str, np.ndarray]:
+    try:
+        import onnxruntime
+        import tf2onnx  # noqa: F401
+    except ImportError as error:
+        raise ValueError(
+            f"{error}; ONNX needs the extra packages: "
+            "pip install 'keras-fusion[onnx]'"
+        ) from error
+    folder.mkdir()
+    file = folder / "model.onnx"
+    with warnings.catch_warnings():
+        # Keras looks for a name that NumPy has dropped.
+        warnings.filterwarnings(
+            "ignore", "In the future `np.object`", FutureWarning
+        )
+        model.export(str(file), format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(
+        str(file), providers=["CPUExecutionProvider"]
+    )
+    feeds = _by_name([entry.name for entry in session.get_inputs()], inputs)
+    outputs = session.run(None, feeds)
+    names = [entry.name for entry in session.get_outputs()]
+    return dict(zip(names, outputs, strict=True))
+
+
+def _by_name(names: list[str], inputs: Any) -> dict[str, np.ndarray]:
+    if isinstance(inputs, dict) and set(names) == set(inputs):
+        values = [inputs[name] for name in names]
+    else:
+        values = keras.tree.flatten(inputs)
+    arrays = [keras.ops.convert_to_numpy(value) for value in values]
+    return dict(zip(names, arrays, strict=True))
+
+
+EXPORTERS: dict[str, Callable] = {"saved_model": _saved_model, "onnx": _onnx}
+
+
+def _named(outputs: Any) -> dict[str, np.ndarray]:
+    if not isinstance(outputs, dict):
+        flat = keras.tree.flatten(outputs)
+        outputs = {f"output_{index}": part for index, part in enumerate(flat)}
+    return {
+        str(name): keras.ops.convert_to_numpy(value)
+        for name, value in outputs.items()
+    }
+
+
+def _compare(
+    name: str,
+    expected: dict[str, np.ndarray],
+    received: dict[str, np.ndarray],
+) -> str:
+    if set(received) != set(expected):
+        # Outputs without names of their own keep their order.
+        received = dict(zip(expected, received.values(), strict=True))
+    worst = 0.0
+    for output, value in expected.items():
+        difference = np.abs(value - received[output]).max()
+        scale = np.abs(value).max()
+        worst = max(worst, float(difference))
+        if not difference <= TOLERANCE * max(scale, 1e-6):
+            raise ValueError(
+                f"the {name} export differs from the model by {difference:.3g} "
+                f"in output {output!r}, whose largest value is {scale:.3g}; "
+                "it was not kept"
+            )
+    return f"max abs difference {worst:.3g} over a batch of the data"

@@ -1,0 +1,178 @@
+"""How well a model segments: every branch, and without each modality."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from applications.datasets.paired_folder import IGNORE
+from applications.rgbd_segmentation.config import Config
+from applications.rgbd_segmentation.config import output_names
+from keras_fusion.callbacks.fusion_monitor import exchanged_shares
+from keras_fusion.callbacks.fusion_monitor import exchanges
+from keras_fusion.callbacks.fusion_monitor import layers_of
+from keras_fusion.layers import LearnedEnsemble
+
+
+def measure(
+    model: keras.Model, dataset: tf.data.Dataset, config: Config
+) -> dict[str, Any]:
+    """The contents of `metrics.json` that are about segmentation.
+
+    Pixel accuracy, mean class accuracy and mean intersection over union, each
+    a dict keyed by the model's outputs; `without` holds the same with one
+    modality's images set to zero.
+    """
+    metrics = _scores(model, dataset, config)
+    if len(config.modalities) > 1:
+        metrics["without"] = {
+            modality: _scores(model, dataset, config, zeroed=modality)
+            for modality in config.modalities
+        }
+    shares = exchanged_shares(model)
+    metrics["exchanged_share"] = _by_modality(
+        config, [0.0] * len(config.modalities) if shares is None else shares
+    )
+    if shares is not None:
+        metrics["exchanged_channels"] = {
+            layer.name: _by_modality(config, layer.exchanged.sum(axis=1))
+            for layer in exchanges(model)
+        }
+    for layer in layers_of(model, LearnedEnsemble):
+        if len(config.modalities) > 1:
+            metrics["ensemble_weights"] = _by_modality(
+                config, layer.mixing_weights
+            )
+    return metrics
+
+
+def table(metrics: dict[str, Any]) -> str:
+    """The result as text: a line for each output, and what zeroing costs."""
+    lines = [f"{'output':<12} {'mean IoU':>9} {'pixel acc':>9} {'mean acc':>9}"]
+    for name in metrics["mean_iou"]:
+        values = [
+            metrics[key][name]
+            for key in ("mean_iou", "pixel_accuracy", "mean_accuracy")
+        ]
+        lines.append(
+            f"{name:<12} " + " ".join(f"{100 * value:9.2f}" for value in values)
+        )
+    last = list(metrics["mean_iou"])[-1]
+    classes = metrics["iou_by_class"][last]
+    lines += [
+        "",
+        f"IoU of each class ({last}): "
+        + ", ".join(f"{name} {_percent(iou)}" for name, iou in classes.items()),
+    ]
+    for modality, scores in metrics.get("without", {}).items():
+        value = _percent(scores["mean_iou"][last])
+        lines.append(f"mean IoU without {modality} ({last}): {value}")
+    lines += _about_fusion(metrics)
+    return "\n".join(lines)
+
+
+def _about_fusion(metrics: dict[str, Any]) -> list[str]:
+    lines = []
+    if "exchanged_channels" in metrics:
+        shares = metrics["exchanged_share"]
+        lines.append(
+            "exchanged share of the penalised channels: " + _percents(shares)
+        )
+        if not any(shares.values()):
+            lines.append(
+                "warning: no channel is exchanged, so this is a network "
+                "without exchange. The share grows with --l1 x "
+                "--learning-rate x steps and with a smaller --gamma."
+            )
+    if "ensemble_weights" in metrics:
+        lines.append("ensemble: " + _percents(metrics["ensemble_weights"]))
+    return lines
+
+
+def _percents(values: dict[str, float]) -> str:
+    return ", ".join(f"{name} {_percent(v)}" for name, v in values.items())
+
+
+def _percent(value: float | None) -> str:
+    return "absent" if value is None else f"{100 * value:.2f} %"
+
+
+def _by_modality(config: Config, values: Any) -> dict[str, float]:
+    return {
+        name: value.item() if hasattr(value, "item") else value
+        for name, value in zip(config.modalities, values, strict=True)
+    }
+
+
+def _scores(
+    model: keras.Model,
+    dataset: tf.data.Dataset,
+    config: Config,
+    zeroed: str | None = None,
+) -> dict[str, Any]:
+    counts = _confusions(model, dataset, config, zeroed)
+    scores = {
+        "mean_iou": {},
+        "pixel_accuracy": {},
+        "mean_accuracy": {},
+        "iou_by_class": {},
+    }
+    for name, count in counts.items():
+        right = np.diag(count)
+        labelled = count.sum(axis=1)
+        union = labelled + count.sum(axis=0) - right
+        ious = [
+            float(r / u) if u else None
+            for r, u in zip(right, union, strict=True)
+        ]
+        present = labelled > 0
+        scores["mean_iou"][name] = float(
+            np.mean([iou for iou in ious if iou is not None])
+        )
+        scores["pixel_accuracy"][name] = float(right.sum() / labelled.sum())
+        scores["mean_accuracy"][name] = float(
+            np.mean(right[present] / labelled[present])
+        )
+        scores["iou_by_class"][name] = dict(
+            zip(config.classes, ious, strict=True)
+        )
+    return scores
+
+
+def _confusions(
+    model: keras.Model,
+    dataset: tf.data.Dataset,
+    config: Config,
+    zeroed: str | None,
+) -> dict[str, np.ndarray]:
+    """For each output, pixels counted by [label, prediction]."""
+    size = len(config.classes)
+
+    @tf.function(reduce_retracing=True)
+    def count(inputs: dict, targets: dict) -> dict:
+        if zeroed is not None:
+            inputs = inputs | {zeroed: tf.zeros_like(inputs[zeroed])}
+        outputs = model(inputs, training=False)
+        confusions = {}
+        for name in output_names(config):
+            label = tf.reshape(targets[name], [-1])
+            guess = tf.reshape(tf.argmax(outputs[name], axis=-1), [-1])
+            labelled = label != IGNORE
+            confusions[name] = tf.math.confusion_matrix(
+                label[labelled], guess[labelled], size, dtype=tf.int64
+            )
+        return confusions
+
+    total = {
+        name: np.zeros((size, size), "int64") for name in output_names(config)
+    }
+    for inputs, targets in dataset:
+        for name, confusion in count(inputs, targets).items():
+            total[name] += confusion.numpy()
+    if not any(matrix.any() for matrix in total.values()):
+        raise ValueError(
+            "The split has no labelled pixel; expected masks with classes "
+            f"0 to {size - 1}, and {IGNORE} only where nothing is to be said."
+        )
+    return total

@@ -1,0 +1,17 @@
+"""Multimodal fusion for Keras: layers, losses, metrics, callbacks, models."""
+
+from keras_fusion import callbacks
+from keras_fusion import layers
+from keras_fusion import metrics
+from keras_fusion import models
+from keras_fusion import optimizers
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "callbacks",
+    "layers",
+    "metrics",
+    "models",
+    "optimizers",
+]

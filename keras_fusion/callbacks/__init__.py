@@ -1,0 +1,9 @@
+"""Callbacks that show what a fusion does, one a file."""
+
+from keras_fusion.callbacks.fusion_monitor import FusionMonitor
+from keras_fusion.callbacks.modality_balance import ModalityBalance
+
+__all__ = [
+    "FusionMonitor",
+    "ModalityBalance",
+]

@@ -1,0 +1,124 @@
+import keras
+import numpy as np
+
+from keras_fusion.callbacks.summaries import Summaries
+from keras_fusion.layers import ChannelExchange
+from keras_fusion.layers import LearnedEnsemble
+
+
+class FusionMonitor(keras.callbacks.Callback):
+    """Watches channel exchange and ensemble weights during `fit`.
+
+    At the end of every epoch it adds to the logs, and so to the progress bar,
+    the history and every later callback:
+
+    - `exchanged_share_<modality>`: the share of a modality's penalised
+      channels that is exchanged, over all layers with a penalty or, if none
+      has one, over all layers that exchange.
+    - `ensemble_weight_<modality>`: its weight in the learned ensemble.
+
+    With `log_dir` it also writes for TensorBoard, for every exchanging layer
+    and modality, the share (`exchange/<layer>/<modality>`) and a histogram of
+    `|gamma|` (`gamma/<layer>/<modality>`) beside the threshold
+    (`threshold/<layer>`).
+
+    Args:
+        modalities: Names, in the order in which the model's layers get their
+            inputs.
+        log_dir: Folder for TensorBoard, or `None` for logs only. Writing
+            needs TensorFlow.
+
+    Example:
+
+    >>> rgb, depth = keras.Input((4,)), keras.Input((4,))
+    >>> layer = keras_fusion.layers.ChannelExchange()
+    >>> model = keras.Model([rgb, depth], layer([rgb, depth]))
+    >>> model.compile("sgd", loss=["mse", "mse"])
+    >>> x = np.ones((2, 4))
+    >>> monitor = keras_fusion.callbacks.FusionMonitor(["rgb", "depth"])
+    >>> history = model.fit([x, x], [x, x], callbacks=[monitor], verbose=0)
+    >>> history.history["exchanged_share_depth"]
+    [0.0]
+    """
+
+    def __init__(self, modalities, log_dir=None):
+        super().__init__()
+        self.modalities = tuple(modalities)
+        self.summaries = Summaries(log_dir)
+
+    def on_epoch_end(self, epoch, logs=None):
+        for name, value in self.values().items():
+            (logs if logs is not None else {})[name] = value
+            self.summaries.scalar(f"fusion/{name}", value, epoch)
+        for layer in exchanges(self.model):
+            self._write_layer(layer, epoch)
+        self.summaries.flush()
+
+    def on_train_end(self, logs=None):
+        self.summaries.close()
+
+    def values(self):
+        """The numbers that go to the logs, by name."""
+        named = {}
+        shares = exchanged_shares(self.model)
+        if shares is not None:
+            named |= self._by_modality("exchanged_share", shares)
+        for layer in layers_of(self.model, LearnedEnsemble):
+            if layer.alpha.shape[0] > 1:
+                named |= self._by_modality(
+                    "ensemble_weight", layer.mixing_weights
+                )
+        return named
+
+    def _by_modality(self, name, values):
+        return {
+            f"{name}_{modality}": float(value)
+            for modality, value in zip(self.modalities, values, strict=True)
+        }
+
+    def _write_layer(self, layer, epoch):
+        gamma = np.abs(keras.ops.convert_to_numpy(layer.gamma))
+        for modality, row, share in zip(
+            self.modalities, gamma, layer.exchanged_share, strict=True
+        ):
+            tag = f"{layer.name}/{modality}"
+            self.summaries.scalar(f"exchange/{tag}", share, epoch)
+            self.summaries.histogram(f"gamma/{tag}", row, epoch)
+        self.summaries.scalar(f"threshold/{layer.name}", layer.threshold, epoch)
+
+
+def layers_of(model, kind):
+    """The layers of one class in a model, nested ones included."""
+    return [layer for layer in model._flatten_layers() if type(layer) is kind]
+
+
+def exchanges(model):
+    """The layers through which modalities can exchange channels."""
+    return [
+        layer
+        for layer in layers_of(model, ChannelExchange)
+        if layer.threshold > 0 and layer.gamma.shape[0] > 1
+    ]
+
+
+def exchanged_shares(model):
+    """For each modality the exchanged share of its penalised channels.
+
+    Counted over all layers with a penalty or, if none has one, over all that
+    exchange.
+
+    Args:
+        model: A built `keras.Model`.
+
+    Returns:
+        Array `(N,)`, or `None` if nothing in the model can exchange.
+    """
+    layers = exchanges(model)
+    layers = [layer for layer in layers if layer.l1 > 0] or layers
+    if not layers:
+        return None
+    replaced = sum(
+        (layer.exchanged & layer.penalized).sum(axis=1) for layer in layers
+    )
+    penalized = sum(layer.penalized.sum(axis=1) for layer in layers)
+    return replaced / np.maximum(1, penalized)

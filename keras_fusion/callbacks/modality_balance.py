@@ -1,0 +1,84 @@
+import keras
+
+from keras_fusion.callbacks.summaries import Summaries
+
+
+class ModalityBalance(keras.callbacks.Callback):
+    """Measures how strongly the loss depends on each modality.
+
+    At the end of every epoch it computes, on one fixed batch in inference
+    mode, for each input `m` of a model with a dict of inputs
+
+        gradient_norm_<m> = || d loss / d inputs[m] ||   (over the batch)
+
+    and the loss with that input set to zero, `loss_without_<m>`, beside the
+    `loss_with_all`. A modality whose norm and whose difference both fade away
+    is being ignored.
+
+    The numbers are added to the logs and, with `log_dir`, written for
+    TensorBoard under `balance/`. Gradients need the TensorFlow backend.
+
+    Args:
+        batch: A pair `(inputs, targets)` as `fit` takes it, `inputs` a dict.
+        log_dir: Folder for TensorBoard, or `None` for logs only.
+
+    Raises:
+        ValueError: If the inputs are no dict or the backend has no gradients
+            of this form.
+    """
+
+    def __init__(self, batch, log_dir=None):
+        super().__init__()
+        inputs, targets = batch
+        if not isinstance(inputs, dict):
+            raise ValueError(
+                "`batch` must hold a dict of inputs keyed by modality. "
+                f"Received: {type(inputs).__name__}"
+            )
+        if keras.backend.backend() != "tensorflow":
+            raise ValueError(
+                "ModalityBalance needs the TensorFlow backend. Received: "
+                f"{keras.backend.backend()}"
+            )
+        self.inputs = inputs
+        self.targets = targets
+        self.summaries = Summaries(log_dir)
+
+    def on_train_begin(self, logs=None):
+        import tensorflow as tf
+
+        # Compiled once: every epoch asks N + 1 times.
+        self._loss = tf.function(self._loss_of, reduce_retracing=True)
+        self._norms = tf.function(self._gradient_norms, reduce_retracing=True)
+
+    def on_epoch_end(self, epoch, logs=None):
+        named = {"loss_with_all": self._loss(self.inputs)}
+        for name, norm in self._norms(self.inputs).items():
+            zeroed = self.inputs | {
+                name: keras.ops.zeros_like(self.inputs[name])
+            }
+            named[f"gradient_norm_{name}"] = norm
+            named[f"loss_without_{name}"] = self._loss(zeroed)
+        for name, value in named.items():
+            value = float(value)
+            (logs if logs is not None else {})[name] = value
+            self.summaries.scalar(f"balance/{name}", value, epoch)
+        self.summaries.flush()
+
+    def on_train_end(self, logs=None):
+        self.summaries.close()
+
+    def _loss_of(self, inputs):
+        outputs = self.model(inputs, training=False)
+        return self.model.compute_loss(
+            x=inputs, y=self.targets, y_pred=outputs, training=False
+        )
+
+    def _gradient_norms(self, inputs):
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            loss = self._loss_of(inputs)
+        gradients = tape.gradient(loss, inputs)
+        return {name: tf.norm(g) for name, g in gradients.items()}

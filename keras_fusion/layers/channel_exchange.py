@@ -1,0 +1,285 @@
+import keras
+import numpy as np
+from keras import ops
+
+from keras_fusion.distribution import replicas
+from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.layers.input_checks import check_modalities
+from keras_fusion.layers.input_checks import check_same_shape
+
+
+@keras.saving.register_keras_serializable(package="keras_fusion")
+class ChannelExchange(keras.layers.Layer):
+    """Normalises every modality on its own, then trades dead channels.
+
+    N modalities run through one network with shared convolutions. Behind a
+    convolution this layer normalises each modality `m` with its own scale,
+    shift and statistics, and then replaces every channel whose scale has
+    become tiny by the same channel of the other modalities:
+
+        y[m] = gamma[m] * (x[m] - mean[m]) / sqrt(variance[m] + epsilon)
+               + beta[m]
+        output[m][c] = y[m][c]                       if |gamma[m][c]| >= threshold
+                       mean of y[k][c] over k != m   otherwise
+
+    The choice depends on `gamma` alone: it is one bit for each channel, the
+    same for every sample and position, in training and in inference. Two
+    modalities that are both under the threshold swap the channel. A replaced
+    channel gets no gradient from the task; its donor gets the sum. With one
+    modality the layer only normalises.
+
+    An L1 penalty drives scales towards zero. It falls on disjoint parts of
+    the channels, near-equal and contiguous, part `m` for modality `m`, so
+    that a channel cannot die in all modalities at once. How many channels are
+    exchanged follows from `l1` x learning rate x number of steps and from the
+    initial `gamma`, much more than from `threshold`: watch `exchanged_share`.
+
+    Keras's `trainable=False` freezes the statistics and the affine part of a
+    normalisation together. `frozen_statistics=True` uses and keeps the moving
+    statistics, as in inference, while `gamma` and `beta` go on learning.
+
+    The layer has `2 * N * channels` trainable weights.
+
+    Args:
+        threshold: Float, at least 0. A channel with `|gamma|` under it is
+            replaced; 0 exchanges nothing. Defaults to `0.02`.
+        l1: Float, at least 0. Weight of the sum of `|gamma|` over the
+            penalised parts, added once to the model's loss. Defaults to `0`.
+        penalized_only: Boolean. Whether only penalised channels may be
+            exchanged. Defaults to `False`, as published.
+        normalization: `"batch"`, or `"instance"` for statistics of each
+            sample, which needs at least one position axis. Defaults to
+            `"batch"`.
+        axis: Integer, the channel axis. Defaults to `-1`.
+        momentum: Float, momentum of the moving statistics. Defaults to
+            `0.99`.
+        epsilon: Float added to the variance. Defaults to `1e-3`.
+        frozen_statistics: Boolean. Whether batch normalisation uses the
+            moving statistics in training too. Defaults to `False`.
+        synchronized: Boolean. Whether batch statistics are those of all
+            replicas of a distribution strategy. Defaults to `True`.
+        gamma_initializer: Initializer of the scales. Defaults to `"ones"`.
+        beta_initializer: Initializer of the shifts. Defaults to `"zeros"`.
+
+    Call arguments:
+        inputs: List of N >= 1 tensors of one shape.
+        training: Boolean. Whether to use, and learn, batch statistics.
+
+    Input shape:
+        N times `(batch, ..., channels)`, or with channels on `axis`.
+
+    Output shape:
+        As the input: a list of N tensors.
+
+    Raises:
+        ValueError: If the inputs are no list or differ in shape, if the
+            channels are unknown, or if an argument is out of its range.
+
+    Example:
+
+    >>> rgb, depth = keras.random.normal((2, 8, 4, 4, 6), seed=0)
+    >>> layer = keras_fusion.layers.ChannelExchange(threshold=0.02)
+    >>> rgb, depth = layer([rgb, depth])
+    >>> _ = layer.gamma.assign([[0, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0.01]])
+    >>> layer.exchanged.astype(int)
+    array([[1, 0, 0, 0, 0, 0],
+           [0, 0, 0, 0, 1, 1]])
+
+    Reference:
+
+    - [Wang et al., 2020](https://arxiv.org/abs/2011.05005), equation 6, in
+      the form of its released code: the absolute value is compared, equality
+      keeps, and whole normalised outputs are averaged, shifts included.
+    """
+
+    def __init__(
+        self,
+        threshold=0.02,
+        l1=0.0,
+        penalized_only=False,
+        normalization="batch",
+        axis=-1,
+        momentum=0.99,
+        epsilon=1e-3,
+        frozen_statistics=False,
+        synchronized=True,
+        gamma_initializer="ones",
+        beta_initializer="zeros",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        for name, value in {"threshold": threshold, "l1": l1}.items():
+            if value < 0:
+                raise ValueError(
+                    f"`{name}` must be at least 0. Received: {name}={value}"
+                )
+        if normalization not in ("batch", "instance"):
+            raise ValueError(
+                '`normalization` must be "batch" or "instance". '
+                f"Received: normalization={normalization}"
+            )
+        self.threshold = threshold
+        self.l1 = l1
+        self.penalized_only = penalized_only
+        self.normalization = normalization
+        self.axis = axis
+        self.momentum = momentum
+        self.epsilon = epsilon
+        self.frozen_statistics = frozen_statistics
+        self.synchronized = synchronized
+        self.gamma_initializer = keras.initializers.get(gamma_initializer)
+        self.beta_initializer = keras.initializers.get(beta_initializer)
+
+    def build(self, input_shape):
+        check_modalities(self, input_shape, at_least=1)
+        check_same_shape(self, input_shape)
+        ndim = len(input_shape[0])
+        channels = check_channels(self, input_shape[0], self.axis)
+        axis = self.axis % ndim
+        self._reduction_axes = [a for a in range(ndim) if a != axis]
+        if self.normalization == "instance":
+            self._reduction_axes.remove(0)
+            if not self._reduction_axes:
+                raise ValueError(
+                    f"{self.name} with instance normalisation needs a "
+                    "position axis besides batch and channels. Received: "
+                    f"input shape {tuple(input_shape[0])}. "
+                    'Use `normalization="batch"`.'
+                )
+        self._channel_shape = [1] * ndim
+        self._channel_shape[axis] = channels
+
+        modalities = len(input_shape)
+        part = np.arange(channels) * modalities // channels
+        self.penalized = part == np.arange(modalities)[:, None]
+        shape = (modalities, channels)
+        self.gamma = self.add_weight(
+            shape=shape,
+            initializer=self.gamma_initializer,
+            regularizer=self._penalty if self.l1 else None,
+            autocast=False,
+            name="gamma",
+        )
+        self.beta = self.add_weight(
+            shape=shape,
+            initializer=self.beta_initializer,
+            autocast=False,
+            name="beta",
+        )
+        if self.normalization == "batch":
+            self.moving_mean = self.add_weight(
+                shape=shape,
+                initializer="zeros",
+                trainable=False,
+                autocast=False,
+                name="moving_mean",
+            )
+            self.moving_variance = self.add_weight(
+                shape=shape,
+                initializer="ones",
+                trainable=False,
+                autocast=False,
+                name="moving_variance",
+            )
+
+    def call(self, inputs, training=False):
+        outputs = self._normalize(inputs, training)
+        if len(inputs) > 1 and self.threshold > 0:
+            outputs = self._exchange(outputs)
+        return [ops.cast(output, self.compute_dtype) for output in outputs]
+
+    def _normalize(self, inputs, training):
+        inputs = [ops.cast(x, "float32") for x in inputs]
+        outputs = []
+        means, variances = self._statistics(inputs, training)
+        for m, x in enumerate(inputs):
+            scale = ops.reshape(self.gamma[m], self._channel_shape)
+            scale = scale * ops.rsqrt(variances[m] + self.epsilon)
+            shift = ops.reshape(self.beta[m], self._channel_shape)
+            outputs.append(x * scale + (shift - means[m] * scale))
+        return outputs
+
+    def _statistics(self, inputs, training):
+        learns = training and self.trainable and not self.frozen_statistics
+        if self.normalization == "batch" and not learns:
+            return [
+                [
+                    ops.reshape(row, self._channel_shape)
+                    for row in (values[m] for m in range(len(inputs)))
+                ]
+                for values in (self.moving_mean, self.moving_variance)
+            ]
+        means, variances = zip(*map(self._moments, inputs), strict=True)
+        if self.normalization == "batch":
+            self._move(self.moving_mean, means)
+            self._move(self.moving_variance, variances)
+        return means, variances
+
+    def _moments(self, x):
+        over_replicas = self.normalization == "batch" and self.synchronized
+        if over_replicas and replicas() > 1:
+            return ops.moments(
+                x, self._reduction_axes, keepdims=True, synchronized=True
+            )
+        mean = ops.mean(x, self._reduction_axes, keepdims=True)
+        square = ops.mean(ops.square(x), self._reduction_axes, keepdims=True)
+        return mean, ops.maximum(square - ops.square(mean), 0.0)
+
+    def _move(self, moving, values):
+        values = ops.reshape(ops.stack(values), moving.shape)
+        moving.assign(moving * self.momentum + values * (1 - self.momentum))
+
+    def _replaced(self, gamma):
+        if gamma.shape[0] == 1:
+            return ops.zeros(gamma.shape, "bool")
+        replaced = ops.abs(gamma) < self.threshold
+        if self.penalized_only:
+            replaced = ops.logical_and(replaced, self.penalized)
+        return replaced
+
+    def _exchange(self, outputs):
+        replaced = self._replaced(self.gamma)
+        exchanged = []
+        for m, output in enumerate(outputs):
+            donors = outputs[:m] + outputs[m + 1 :]
+            donor = sum(donors[1:], start=donors[0]) / len(donors)
+            choice = ops.reshape(replaced[m], self._channel_shape)
+            exchanged.append(ops.where(choice, donor, output))
+        return exchanged
+
+    def _penalty(self, gamma):
+        return self.l1 * ops.sum(ops.abs(gamma) * self.penalized)
+
+    @property
+    def exchanged(self):
+        """Boolean array `(N, channels)`: which channels are replaced now."""
+        return ops.convert_to_numpy(self._replaced(self.gamma))
+
+    @property
+    def exchanged_share(self):
+        """Array `(N,)`: the replaced share of the penalised channels."""
+        replaced = self.exchanged & self.penalized
+        return replaced.sum(axis=1) / np.maximum(1, self.penalized.sum(axis=1))
+
+    def compute_output_shape(self, input_shape):
+        return [tuple(shape) for shape in input_shape]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "threshold": self.threshold,
+            "l1": self.l1,
+            "penalized_only": self.penalized_only,
+            "normalization": self.normalization,
+            "axis": self.axis,
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "frozen_statistics": self.frozen_statistics,
+            "synchronized": self.synchronized,
+            "gamma_initializer": keras.initializers.serialize(
+                self.gamma_initializer
+            ),
+            "beta_initializer": keras.initializers.serialize(
+                self.beta_initializer
+            ),
+        }

@@ -1,0 +1,85 @@
+import keras
+from keras import ops
+
+from keras_fusion.layers.input_checks import check_modalities
+from keras_fusion.layers.input_checks import check_same_shape
+
+
+@keras.saving.register_keras_serializable(package="keras_fusion")
+class LearnedEnsemble(keras.layers.Layer):
+    """Averages the outputs of several branches with learned weights.
+
+        output = sum over m of softmax(alpha)[m] * inputs[m]
+
+    With `stop_gradient`, as published, a loss on the output trains `alpha`
+    and nothing else: the branches learn from their own losses, and the
+    ensemble only finds out how far to trust each. All weights are equal at
+    the start. The layer has N trainable weights.
+
+    Args:
+        stop_gradient: Boolean. Whether to keep gradients of the output from
+            reaching the branches. Defaults to `True`.
+
+    Call arguments:
+        inputs: List of N >= 1 tensors of one shape.
+
+    Input shape:
+        N times the same shape, of any rank.
+
+    Output shape:
+        That shape.
+
+    Raises:
+        ValueError: If the inputs are no list of tensors, or
+            differ in shape.
+
+    Example:
+
+    >>> layer = keras_fusion.layers.LearnedEnsemble()
+    >>> rgb, depth = keras.ops.ones((1, 3)), keras.ops.zeros((1, 3))
+    >>> float(layer([rgb, depth])[0, 0])
+    0.5
+    >>> _ = layer.alpha.assign([100.0, 0.0])
+    >>> layer.mixing_weights.tolist()
+    [1.0, 0.0]
+
+    Reference:
+
+    - [Wang et al., 2020](https://arxiv.org/abs/2011.05005), the decision
+      scores alpha of section 3.2; stop-gradient as in its released code.
+    """
+
+    def __init__(self, stop_gradient=True, **kwargs):
+        super().__init__(**kwargs)
+        self.stop_gradient = stop_gradient
+
+    def build(self, input_shape):
+        check_modalities(self, input_shape, at_least=1)
+        check_same_shape(self, input_shape)
+        self.alpha = self.add_weight(
+            shape=(len(input_shape),),
+            initializer="ones",
+            autocast=False,
+            name="alpha",
+        )
+
+    def call(self, inputs):
+        if self.stop_gradient:
+            inputs = [ops.stop_gradient(x) for x in inputs]
+        weights = ops.cast(self._softmax(), self.compute_dtype)
+        return sum(weights[m] * x for m, x in enumerate(inputs))
+
+    @property
+    def mixing_weights(self):
+        """Array `(N,)` of the weights; they sum to 1."""
+        return ops.convert_to_numpy(self._softmax())
+
+    def _softmax(self):
+        # Keras's own warns of a single weight, which is always 1.
+        return ops.exp(self.alpha - ops.logsumexp(self.alpha))
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape[0])
+
+    def get_config(self):
+        return {**super().get_config(), "stop_gradient": self.stop_gradient}

@@ -1,0 +1,124 @@
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_fusion")
+class ResizeLike(keras.layers.Layer):
+    """Resizes maps bilinearly to the height and width of another tensor.
+
+    Each position axis of size `n` is resized to the size `m` of the target by
+    a matrix of hat functions, so that any size, known or not, will do:
+
+        weight[i, j] = max(0, 1 - |position(i) - j|)
+        position(i) = i * (n - 1) / (m - 1)                   align_corners
+        position(i) = clip((i + 1/2) * n / m - 1/2, 0, n - 1)     otherwise
+
+    With `align_corners=True` the corner pixels of the input are those of the
+    output, as in the decoders of networks that were published for PyTorch.
+    Otherwise pixels are areas and the result is that of
+    `keras.ops.image.resize`, which needs sizes that are known.
+
+    Args:
+        align_corners: Boolean. Whether the centres of the corner pixels fall
+            together. Defaults to `False`.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `keras.config.image_data_format()`.
+
+    Call arguments:
+        inputs: Tensor, the maps to resize.
+        target: Tensor that has the wanted height and width; neither its
+            values nor its number of channels matter.
+
+    Input shape:
+        `(batch, height, width, channels)`, or
+        `(batch, channels, height, width)` with channels first; both tensors.
+
+    Output shape:
+        That of the input, with the height and width of the target.
+
+    Raises:
+        ValueError: If one of the tensors has not four dimensions.
+
+    Example:
+
+    >>> maps = keras.ops.reshape([0.0, 2.0, 4.0, 6.0], (1, 2, 2, 1))
+    >>> target = keras.ops.zeros((1, 3, 3, 8))
+    >>> layer = keras_fusion.layers.ResizeLike(align_corners=True)
+    >>> keras.ops.convert_to_numpy(layer(maps, target))[0, :, :, 0]
+    array([[0., 1., 2.],
+           [2., 3., 4.],
+           [4., 5., 6.]], dtype=float32)
+    """
+
+    def __init__(self, align_corners=False, data_format=None, **kwargs):
+        super().__init__(**kwargs)
+        self.align_corners = align_corners
+        self.data_format = keras.config.image_data_format()
+        if data_format is not None:
+            if data_format not in ("channels_last", "channels_first"):
+                raise ValueError(
+                    '`data_format` must be "channels_last" or '
+                    f'"channels_first". Received: data_format={data_format}'
+                )
+            self.data_format = data_format
+        first = self.data_format == "channels_first"
+        self._height_axis = 2 if first else 1
+
+    def build(self, inputs_shape, target_shape):
+        for name, shape in {
+            "inputs": inputs_shape,
+            "target": target_shape,
+        }.items():
+            if len(shape) != 4:
+                raise ValueError(
+                    f"{self.name} expects `{name}` to have 4 dimensions: "
+                    "batch, height, width and channels. Received: shape "
+                    f"{tuple(shape)}. Add the missing axis."
+                )
+
+    def call(self, inputs, target):
+        axis = self._height_axis
+        sizes, targets = ops.shape(inputs), ops.shape(target)
+        height = self._weights(sizes[axis], targets[axis])
+        width = self._weights(sizes[axis + 1], targets[axis + 1])
+        if self.data_format == "channels_first":
+            wide = ops.matmul(inputs, ops.transpose(width))
+            return ops.matmul(height, wide)
+        wide = ops.matmul(width, inputs)
+        batch, rows, columns, channels = ops.shape(wide)
+        lines = ops.reshape(wide, (batch, rows, columns * channels))
+        return ops.reshape(
+            ops.matmul(height, lines),
+            (batch, targets[axis], columns, channels),
+        )
+
+    def _weights(self, size, target_size):
+        """The matrix that resizes an axis, `(target_size, size)`."""
+        positions = ops.arange(target_size, dtype="float32")
+        size_minus_one = ops.cast(size - 1, "float32")
+        if self.align_corners:
+            last = ops.maximum(ops.cast(target_size - 1, "float32"), 1.0)
+            # Divided last: the last position must come out whole.
+            positions = positions * size_minus_one / last
+        else:
+            ratio = ops.cast(size, "float32") / ops.cast(target_size, "float32")
+            positions = (positions + 0.5) * ratio - 0.5
+            positions = ops.clip(positions, 0.0, size_minus_one)
+        distances = positions[:, None] - ops.arange(size, dtype="float32")
+        weights = ops.maximum(1.0 - ops.abs(distances), 0.0)
+        return ops.cast(weights, self.compute_dtype)
+
+    def compute_output_shape(self, inputs_shape, target_shape):
+        axis = self._height_axis
+        return (
+            *inputs_shape[:axis],
+            *target_shape[axis : axis + 2],
+            *inputs_shape[axis + 2 :],
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "align_corners": self.align_corners,
+            "data_format": self.data_format,
+        }

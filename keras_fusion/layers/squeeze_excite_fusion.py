@@ -1,0 +1,107 @@
+import keras
+from keras import ops
+
+from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.layers.input_checks import check_modalities
+
+
+@keras.saving.register_keras_serializable(package="keras_fusion")
+class SqueezeExciteFusion(keras.layers.Layer):
+    """Gates the channels of each modality by what all modalities contain.
+
+    Squeeze-and-excitation across modalities: the means over positions of
+    every modality are concatenated, brought to a bottleneck, and from there
+    to one gate between 0 and 1 for each channel of each modality:
+
+        z = concatenate(mean over positions of x[m], for all m)
+        h = relu(W z + b)
+        output[m] = x[m] * sigmoid(V[m] h + c[m])
+
+    Maps may differ in size and in number of channels, so modalities can be
+    related that lie on different grids.
+
+    With S channels in all modalities together and `units = S // ratio`, the
+    layer has `(2 * S + 1) * units + S` trainable weights.
+
+    Args:
+        ratio: Integer, at least 1. Channels of all modalities together for
+            each unit of the bottleneck, which has at least one unit. Defaults
+            to `16`.
+
+    Call arguments:
+        inputs: List of N >= 2 tensors.
+
+    Input shape:
+        For each modality `(batch, ..., channels)`, of any rank from 2 on.
+
+    Output shape:
+        As the input: a list of N tensors.
+
+    Raises:
+        ValueError: If the inputs are no list of two or more tensors, if the
+            channels are unknown, or if `ratio` is under 1.
+
+    Example:
+
+    >>> rgb = keras.ops.ones((2, 8, 8, 32))
+    >>> depth = keras.ops.ones((2, 4, 4, 16))
+    >>> rgb, depth = keras_fusion.layers.SqueezeExciteFusion()([rgb, depth])
+    >>> tuple(rgb.shape), tuple(depth.shape)
+    ((2, 8, 8, 32), (2, 4, 4, 16))
+
+    Reference:
+
+    - [Hu et al., 2018](https://arxiv.org/abs/1709.01507), equations 2 to 4,
+      with a squeeze shared by the modalities, our generalisation.
+    """
+
+    def __init__(self, ratio=16, **kwargs):
+        super().__init__(**kwargs)
+        if ratio < 1:
+            raise ValueError(
+                f"`ratio` must be at least 1. Received: ratio={ratio}"
+            )
+        self.ratio = ratio
+
+    def build(self, input_shape):
+        check_modalities(self, input_shape)
+        widths = [check_channels(self, shape, -1) for shape in input_shape]
+        self.squeeze = keras.layers.Dense(
+            max(1, sum(widths) // self.ratio),
+            activation="relu",
+            dtype=self.dtype_policy,
+            name="squeeze",
+        )
+        self.squeeze.build((None, sum(widths)))
+        self.excite = [
+            keras.layers.Dense(
+                width,
+                activation="sigmoid",
+                dtype=self.dtype_policy,
+                name=f"excite_{m}",
+            )
+            for m, width in enumerate(widths)
+        ]
+        for excite in self.excite:
+            excite.build((None, self.squeeze.units))
+
+    def call(self, inputs):
+        means = [
+            ops.mean(x, axis=tuple(range(1, x.ndim - 1))) if x.ndim > 2 else x
+            for x in inputs
+        ]
+        hidden = self.squeeze(ops.concatenate(means, axis=-1))
+        return [
+            x * self._broadcast(excite(hidden), x.ndim)
+            for x, excite in zip(inputs, self.excite, strict=True)
+        ]
+
+    def _broadcast(self, gate, ndim):
+        positions = (1,) * (ndim - 2)
+        return ops.reshape(gate, (-1, *positions, gate.shape[-1]))
+
+    def compute_output_shape(self, input_shape):
+        return [tuple(shape) for shape in input_shape]
+
+    def get_config(self):
+        return {**super().get_config(), "ratio": self.ratio}

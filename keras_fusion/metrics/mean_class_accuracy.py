@@ -1,0 +1,37 @@
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_fusion")
+class MeanClassAccuracy(keras.metrics.MeanIoU):
+    """Mean over the classes of the share of their pixels that is right.
+
+        accuracy of class c = right pixels of c / labelled pixels of c
+
+    Every class counts the same, however small. Classes that the labels do
+    not contain are left out. Counts are summed over all batches first, so
+    the batch size has no influence. Segmentation papers call it mean
+    accuracy; it is the macro-averaged recall.
+
+    The arguments are those of `keras.metrics.MeanIoU`: `num_classes`, `name`,
+    `dtype`, `ignore_class`, `sparse_y_true`, `sparse_y_pred`, `axis`.
+
+    Example:
+
+    >>> metric = keras_fusion.metrics.MeanClassAccuracy(num_classes=2)
+    >>> metric.update_state([0, 0, 0, 1], [0, 0, 1, 1])
+    >>> round(float(metric.result()), 4)
+    0.8333
+
+    Reference:
+
+    - [Long et al., 2015](https://arxiv.org/abs/1411.4038), section 5, "mean
+      accuracy".
+    """
+
+    def result(self):
+        counts = ops.cast(self.total_cm, "float32")
+        labelled = ops.sum(counts, axis=1)
+        accuracy = ops.divide_no_nan(ops.diagonal(counts), labelled)
+        present = ops.sum(ops.cast(labelled > 0, "float32"))
+        return ops.divide_no_nan(ops.sum(accuracy), present)

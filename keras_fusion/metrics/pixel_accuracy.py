@@ -1,0 +1,30 @@
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_fusion")
+class PixelAccuracy(keras.metrics.MeanIoU):
+    """Share of the labelled pixels that are classified rightly.
+
+    Keras's `SparseCategoricalAccuracy` with a class to ignore: pixels that
+    carry `ignore_class` count neither as right nor as wrong.
+
+    The arguments are those of `keras.metrics.MeanIoU`: `num_classes`, `name`,
+    `dtype`, `ignore_class`, `sparse_y_true`, `sparse_y_pred`, `axis`.
+
+    Example:
+
+    >>> metric = keras_fusion.metrics.PixelAccuracy(2, ignore_class=255)
+    >>> metric.update_state([0, 0, 1, 255], [0, 1, 1, 1])
+    >>> round(float(metric.result()), 4)
+    0.6667
+
+    Reference:
+
+    - [Long et al., 2015](https://arxiv.org/abs/1411.4038), section 5, "pixel
+      accuracy".
+    """
+
+    def result(self):
+        counts = ops.cast(self.total_cm, "float32")
+        return ops.divide_no_nan(ops.trace(counts), ops.sum(counts))

@@ -1,0 +1,119 @@
+import re
+
+import keras
+
+
+def rate_factors(multipliers, variables):
+    """Returns the factor of each variable: that of the first match, or 1."""
+    paths = [variable.path for variable in variables]
+    for pattern in multipliers:
+        if not any(re.search(pattern, path) for path in paths):
+            raise ValueError(
+                "Each pattern in `multipliers` must match a weight. "
+                f"Received: {pattern!r}, which matches none of {paths}"
+            )
+    return [
+        next(
+            (
+                factor
+                for pattern, factor in multipliers.items()
+                if re.search(pattern, path)
+            ),
+            1.0,
+        )
+        for path in paths
+    ]
+
+
+class _MultiRate:
+    """What both optimizers add to Keras's: a factor for each variable."""
+
+    def __init__(self, *args, multipliers=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.multipliers = dict(multipliers or {})
+
+    def build(self, variables):
+        self._factors = rate_factors(self.multipliers, variables)
+        super().build(variables)
+
+    def update_step(self, gradient, variable, learning_rate):
+        factor = self._factors[self._get_variable_index(variable)]
+        super().update_step(gradient, variable, learning_rate * factor)
+
+    def get_config(self):
+        return {**super().get_config(), "multipliers": self.multipliers}
+
+
+@keras.saving.register_keras_serializable(package="keras_fusion")
+class MultiRateSGD(_MultiRate, keras.optimizers.SGD):
+    """`keras.optimizers.SGD` with a learning rate for each group of weights.
+
+    The learning rate of a weight is `learning_rate` times the factor of the
+    first pattern found in the weight's path (`layer/sublayer/name`); other
+    weights have factor 1.
+
+    Args:
+        l2: Float. Added to the gradient as `l2 * weight` before momentum, for
+            every weight, as other frameworks understand weight decay. Keras's
+            own `weight_decay` shrinks the weight apart from momentum.
+            Defaults to `0`.
+        multipliers: Dict from a regular expression to a float. Defaults to
+            none.
+
+    All other arguments are those of `keras.optimizers.SGD`.
+
+    Raises:
+        ValueError: If a pattern matches no weight.
+
+    Example:
+
+    >>> optimizer = keras_fusion.optimizers.MultiRateSGD(
+    ...     0.1, multipliers={"bias$": 2.0}
+    ... )
+    >>> dense = keras.layers.Dense(1, use_bias=True)
+    >>> dense.build((None, 1))
+    >>> kernel = float(dense.kernel[0, 0])
+    >>> optimizer.apply(
+    ...     [keras.ops.ones((1, 1)), keras.ops.ones((1,))],
+    ...     dense.trainable_variables,
+    ... )
+    >>> round(kernel - float(dense.kernel[0, 0]), 4), float(dense.bias[0])
+    (0.1, -0.2)
+    """
+
+    def __init__(self, *args, l2=0.0, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.l2 = l2
+
+    def update_step(self, gradient, variable, learning_rate):
+        if self.l2:
+            gradient = gradient + self.l2 * variable
+        super().update_step(gradient, variable, learning_rate)
+
+    def get_config(self):
+        return {**super().get_config(), "l2": self.l2}
+
+
+@keras.saving.register_keras_serializable(package="keras_fusion")
+class MultiRateAdamW(_MultiRate, keras.optimizers.AdamW):
+    """`keras.optimizers.AdamW` with a learning rate for groups of weights.
+
+    The learning rate of a weight is `learning_rate` times the factor of the
+    first pattern found in the weight's path (`layer/sublayer/name`); other
+    weights have factor 1. Weight decay keeps the common learning rate.
+
+    Args:
+        multipliers: Dict from a regular expression to a float. Defaults to
+            none.
+
+    All other arguments are those of `keras.optimizers.AdamW`.
+
+    Raises:
+        ValueError: If a pattern matches no weight.
+
+    Example:
+
+    >>> optimizer = keras_fusion.optimizers.MultiRateAdamW(
+    ...     1e-3, weight_decay=1e-4, multipliers={"ensemble/alpha": 10.0}
+    ... )
+    """

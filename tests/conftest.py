@@ -1,0 +1,38 @@
+import os
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+import keras
+import numpy as np
+import pytest
+
+
+def pytest_configure():
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # Two logical devices let one process test a mirrored strategy; they
+        # have to exist before TensorFlow uses the first.
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+        )
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def two_replicas():
+    import tensorflow as tf
+
+    # One strategy for all tests: a second one in the same process would
+    # answer to the first one's collective operations.
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

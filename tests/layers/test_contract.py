@@ -1,0 +1,269 @@
+"""What every public layer promises, over the table of cases.py."""
+
+import contextlib
+import doctest
+import inspect
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_fusion
+from keras_fusion import layers
+from tests.layers.cases import CASES
+
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+tensorflow_only = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="needs TensorFlow"
+)
+
+
+def map_shapes(function, shapes):
+    return [
+        [function(shape) for shape in argument]
+        if isinstance(argument, list)
+        else function(argument)
+        for argument in shapes
+    ]
+
+
+def random_arguments(case, batch=None, seed=1):
+    rng = np.random.default_rng(seed)
+
+    def draw(shape):
+        size = (batch or shape[0], *shape[1:]) if batch != 0 else (0, *shape[1:])
+        return rng.normal(size=size).astype("float32")
+
+    return map_shapes(draw, case.shapes)
+
+
+def built(case, **kwargs):
+    layer = case.make()
+    if kwargs:
+        config = {**layer.get_config(), **kwargs}
+        layer = type(layer).from_config(config)
+    layer(*map_shapes(lambda shape: np.ones(shape, "float32"), case.shapes))
+    rng = np.random.default_rng(4)
+    for weight in layer.weights:
+        if weight.dtype.startswith("float"):
+            value = rng.uniform(0.3, 0.9, weight.shape)
+            weight.assign(case.weights.get(weight.name, value))
+    return layer
+
+
+def weights_by_name(layer):
+    return {
+        weight.path.removeprefix(f"{layer.name}/"): ops.convert_to_numpy(weight)
+        for weight in layer.weights
+    }
+
+
+def arrays(outputs):
+    outputs = outputs if isinstance(outputs, list) else [outputs]
+    return [ops.convert_to_numpy(ops.cast(x, "float32")) for x in outputs]
+
+
+def assert_close(first, second, tolerance=1e-5):
+    assert len(first) == len(second)
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def model_of(case, layer, static_batch=None):
+    inputs = map_shapes(
+        lambda shape: keras.Input(batch_shape=(static_batch, *shape[1:])),
+        case.shapes,
+    )
+    outputs = layer(*inputs)
+    return keras.Model(flat(inputs), outputs)
+
+
+def flat(arguments):
+    return [
+        x
+        for argument in arguments
+        for x in (argument if isinstance(argument, list) else [argument])
+    ]
+
+
+def compiled_model(case, layer=None, **kwargs):
+    layer = layer or built(case)
+    model = model_of(case, layer)
+    model.compile(
+        optimizer=keras.optimizers.SGD(0.1),
+        loss=["mse"] * len(model.outputs),
+        **kwargs,
+    )
+    return model, layer
+
+
+def targets_of(case, layer):
+    outputs = arrays(layer(*random_arguments(case)))
+    rng = np.random.default_rng(3)
+    return [rng.normal(size=x.shape).astype("float32") for x in outputs]
+
+
+def one_step(model, case, targets):
+    x = flat(random_arguments(case))
+    model.fit(x, targets, batch_size=len(x[0]), epochs=1, verbose=0)
+
+
+def test_every_public_layer_is_in_the_table():
+    public = {getattr(layers, name) for name in layers.__all__}
+    assert {type(case.make()) for case in CASES} == public
+
+
+@every_case
+def test_agrees_with_numpy(case):
+    layer = built(case)
+    arguments = random_arguments(case)
+    expected = case.reference(weights_by_name(layer), *arguments)
+    expected = expected if isinstance(expected, list) else [expected]
+    assert_close(arrays(layer(*arguments)), expected, 1e-4)
+
+
+@every_case
+@pytest.mark.parametrize("batch", [None, 1, 0])
+def test_symbolic_eager_and_computed_shapes_agree(case, batch):
+    layer = built(case)
+    batched = [
+        shape if batch is None else (batch, *shape[1:])
+        for shape in flat(case.shapes)
+    ]
+    symbolic = keras.tree.flatten(
+        layer(
+            *map_shapes(
+                lambda shape: keras.KerasTensor((batch, *shape[1:])),
+                case.shapes,
+            )
+        )
+    )
+    computed = layer.compute_output_shape(
+        *map_shapes(lambda shape: (batch, *shape[1:]), case.shapes)
+    )
+    computed = computed if isinstance(computed, list) else [computed]
+    assert [tuple(x.shape) for x in symbolic] == computed
+    eager = arrays(layer(*random_arguments(case, batch)))
+    first = batched[0][0]
+    assert [x.shape for x in eager] == [
+        tuple(first if size is None else size for size in shape)
+        if batch is None
+        else shape
+        for shape in computed
+    ]
+
+
+@every_case
+def test_config_round_trips_and_holds_every_argument(case):
+    layer = case.make()
+    config = layer.get_config()
+    parameters = inspect.signature(type(layer)).parameters
+    own = set(config) - {"name", "trainable", "dtype"}
+    assert own == set(parameters) - {"args", "kwargs"}
+    assert type(layer).from_config(config).get_config() == config
+
+
+@every_case
+def test_saved_model_gives_the_same_numbers(case, tmp_path):
+    model = model_of(case, built(case))
+    path = tmp_path / "model.keras"
+    model.save(path)
+    x = flat(random_arguments(case))
+    loaded = keras.saving.load_model(path)
+    assert_close(arrays(loaded(x)), arrays(model(x)), 1e-7)
+
+
+@every_case
+def test_every_weight_moves_in_one_step(case):
+    model, layer = compiled_model(case, run_eagerly=False, jit_compile=False)
+    before = weights_by_name(layer)
+    one_step(model, case, targets_of(case, layer))
+    after = weights_by_name(layer)
+    trainable = [
+        weight.path.removeprefix(f"{layer.name}/")
+        for weight in layer.trainable_weights
+    ]
+    assert trainable
+    for name in trainable:
+        assert np.all(np.isfinite(after[name])), name
+        assert np.any(after[name] != before[name]), name
+
+
+@every_case
+def test_every_modality_changes_the_output(case):
+    layer = built(case)
+    arguments = random_arguments(case)
+    others = random_arguments(case, seed=2)
+    original = np.concatenate([x.ravel() for x in arrays(layer(*arguments))])
+    for changed in range(len(flat(arguments))):
+        positions = iter(range(len(flat(arguments))))
+        mixed = keras.tree.map_structure(
+            lambda x, other: other if next(positions) == changed else x,  # noqa: B023
+            arguments,
+            others,
+        )
+        outputs = np.concatenate([x.ravel() for x in arrays(layer(*mixed))])
+        assert np.any(np.abs(outputs - original) > 1e-3), changed
+
+
+@every_case
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="torch compiles with a compiler"
+)
+def test_compiled_equals_eager(case):
+    model, layer = compiled_model(case, jit_compile=True)
+    x = flat(random_arguments(case))
+    compiled = model.predict(x, batch_size=len(x[0]), verbose=0)
+    compiled = compiled if isinstance(compiled, list) else [compiled]
+    assert_close(compiled, arrays(layer(*random_arguments(case))))
+    one_step(model, case, targets_of(case, layer))
+
+
+@every_case
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_stays_finite_with_float32_weights(case, policy):
+    layer = built(case, dtype=policy)
+    assert {weight.dtype for weight in layer.weights} <= {"float32"}
+    arguments = [
+        [100 * x for x in argument]
+        if isinstance(argument, list)
+        else 100 * argument
+        for argument in random_arguments(case)
+    ]
+    outputs = layer(*arguments, **training(layer))
+    for output in keras.tree.flatten(outputs):
+        assert keras.backend.standardize_dtype(output.dtype) == policy[6:]
+    for output in arrays(outputs):
+        assert np.all(np.isfinite(output))
+
+
+def training(layer):
+    has_mode = "training" in inspect.signature(layer.call).parameters
+    return {"training": True} if has_mode else {}
+
+
+@tensorflow_only
+@every_case
+def test_two_replicas_train_like_one(case, two_replicas):
+    trained = []
+    for scope in (contextlib.nullcontext, two_replicas.scope):
+        with scope():
+            model, layer = compiled_model(case)
+        targets = targets_of(case, layer)
+        for _ in range(2):
+            one_step(model, case, targets)
+        trained.append(list(weights_by_name(layer).values()))
+    assert_close(trained[1], trained[0])
+
+
+@pytest.mark.parametrize("name", layers.__all__)
+def test_docstring_example_runs(name):
+    text = inspect.getdoc(getattr(layers, name))
+    names = {"keras": keras, "keras_fusion": keras_fusion, "np": np}
+    example = doctest.DocTestParser().get_doctest(text, names, name, None, 0)
+    assert example.examples
+    report = []
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    runner.run(example, out=report.append)
+    assert not runner.failures, "".join(report)
