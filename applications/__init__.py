@@ -14,12 +14,15 @@ exposes these names, and the code beside this file does the rest:
 | `table(metrics)` | the printed result, from the contents of `metrics.json` |
 | `draw(model, batch, config)` | uint8 array (height, width, 3): inputs, truth and prediction of a batch |
 | `predict(model, config, data_dir, out)` | writes predictions for a folder without labels, returns the paths |
-| `callbacks(config)` | list of further Keras callbacks; they write under `runs.folder(task, config)` |
+| `callbacks(config, batch)` | list of further Keras callbacks, given a batch of validation data; they write under `runs.folder(task, config)` |
 | `VERBS` | only where a task has verbs of its own: dict of name to a dataclass that derives from `cli.Use` as `cli.Evaluate` does |
 
 `fit` drives the training of every task. A model with optimizers beside
 `model.optimizer` keeps them as attributes and builds them in `build_model`,
-so that checkpoints hold their state. Bad input is a `ValueError`,
+so that checkpoints hold their state. `measure` and the last `draw` get the
+model as loaded back from its file, on one device; a `draw` during training
+gets the one in training and calls it, `model(inputs, training=False)`, because
+`predict_on_batch` repeats the batch on every replica. Bad input is a `ValueError`,
 `FileNotFoundError` or `FileExistsError` with one line that says what was
 expected, what was received and what to do.
 """  # noqa: E501

@@ -40,8 +40,8 @@ class Evaluate(Use):
 
     data_dir: str | None = None
     """Folder with other data; None: the data it was trained on."""
-    split: Literal["test", "validation"] = "test"
-    """Part of the data."""
+    split: Literal["test", "validation"] | None = None
+    """Part of the data; None: test if there is one, else validation."""
 
     def __call__(self, task: str) -> None:
         from applications import evaluation

@@ -11,14 +11,21 @@ from applications import training
 
 
 def evaluate(
-    task_name: str, path: Path, split: str, data_dir: str | None = None
+    task_name: str,
+    path: Path,
+    split: str | None = None,
+    data_dir: str | None = None,
 ) -> dict:
-    """Measures a run on a split and writes `evaluate-<split>.json`."""
+    """Measures a run on a split and writes `evaluate-<split>.json`.
+
+    Without a split it takes the test data if there are any, else validation.
+    """
     task = load_task(task_name)
     config = runs.read_config(path, task.Config)
     model = training.load_model(path)
     config = with_data(task, config, data_dir)
-    _, dataset = task.load_data(config).split(split)
+    splits = (split,) if split else ("test", "validation")
+    split, dataset = task.load_data(config).split(*splits)
     metrics = task.measure(model, dataset, config) | {
         "split": split,
         "data_dir": config.data_dir,

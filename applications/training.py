@@ -21,6 +21,9 @@ from applications import runs
 from applications import settings
 from keras_fusion import distribution
 
+# How often a training looks at its validation data, about.
+VALIDATIONS = 20
+
 START = checkpoints.State(
     epoch=0,
     history=[],
@@ -156,10 +159,12 @@ def _fit(
     timer = callbacks.StepTimer()
     checkpoint = callbacks.Checkpoint(written, state, timer)
     _, shown = data.split("validation", "test")
+    batch = next(iter(shown))
     model.fit(
         _sharded(data.train),
         steps_per_epoch=data.steps_per_epoch,
         validation_data=_sharded(data.validation),
+        validation_freq=max(1, config.epochs // VALIDATIONS),
         initial_epoch=state.epoch,
         epochs=config.epochs,
         shuffle=False,
@@ -168,14 +173,14 @@ def _fit(
             callbacks.FiniteLoss(),
             timer,
             # What they add to the logs of an epoch reaches those below.
-            *task.callbacks(config),
+            *task.callbacks(config, batch),
             keras.callbacks.TensorBoard(
                 written / "logs", write_graph=False, write_steps_per_second=True
             ),
             callbacks.Panel(
                 written / "logs" / "pictures",
                 lambda model, batch: task.draw(model, batch, config),
-                next(iter(shown)),
+                batch,
                 config.epochs,
             ),
             checkpoint,

@@ -80,8 +80,14 @@ class Config(Settings):
     """Range of the random scale of training images."""
     mirror: bool = True
     """Mirror half of the training images."""
+    turn: bool = False
+    """Turn training images by a random multiple of a right angle, for images
+    without an upright: surfaces, maps, slides."""
     jitter: float = 0.2
     """Random contrast and brightness of each modality in training."""
+    modality_dropout: float = 0.0
+    """Share of training images in which a modality is missing, zero all
+    over."""
     standardize: Literal["image", "published"] = "image"
     """Each image to mean 0 and deviation 1, or ImageNet's constants for rgb
     and `depth_scale` for the others."""
@@ -166,6 +172,7 @@ def _check(config: Config) -> None:
         "gamma": config.gamma > 0,
         "dropout": 0 <= config.dropout < 1,
         "jitter": 0 <= config.jitter < 1,
+        "modality_dropout": 0 <= config.modality_dropout < 1,
         "weight_decay": config.weight_decay >= 0,
         "encoder_rate": config.encoder_rate >= 0,
         "ensemble_rate": config.ensemble_rate >= 0,

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 # Decoded examples up to this size stay in memory, larger splits are decoded
 # anew in every epoch.
 MEMORY_BYTES = 2**30
+COMMON_DRAWS = 5
+OWN_DRAWS = 3
 EPSILON = 1e-6
 IMAGENET_MEAN = numpy.array((0.485, 0.456, 0.406), "float32")
 IMAGENET_DEVIATION = numpy.array((0.229, 0.224, 0.225), "float32")
@@ -156,26 +158,26 @@ def training_example(
 ) -> tuple[numpy.ndarray, ...]:
     """A crop of every modality, then of the label.
 
-    `draws` are uniform numbers of [0, 1): scale, top, left, mirror, and two
-    for each modality (contrast, brightness).
+    `draws` are uniform numbers of [0, 1): scale, top, left, mirror, turn, and
+    three for each modality (contrast, brightness, absence).
     """
     low, high = config.scale
     side = max(1, round(config.crop / (low + (high - low) * draws[0])))
     height, width = example.size
     top = _offset(height, side, draws[1])
     left = _offset(width, side, draws[2])
-    step = -1 if config.mirror and draws[3] < 0.5 else 1
     size = (config.crop, config.crop)
     crops = []
     for index, standard in enumerate(example.images):
+        own = draws[COMMON_DRAWS + OWN_DRAWS * index :][:OWN_DRAWS]
         window = _window(standard.image, top, left, side)
         crop = _standardized(standard._replace(image=window))
-        crop = _jittered(crop, draws[4 + 2 * index :], config.jitter)
+        crop = _jittered(crop, own, config)
         crop = resize(_padded(crop, example.size, top, left, side, 0), size)
-        crops.append(numpy.ascontiguousarray(_three_channels(crop)[:, ::step]))
+        crops.append(_three_channels(_oriented(crop, draws, config)))
     label = _window(example.label, top, left, side)
     label = _padded(label, example.size, top, left, side, IGNORE)
-    label = resize_label(label, size)[:, ::step]
+    label = _oriented(resize_label(label, size), draws, config)
     return (*crops, label.astype("int32"))
 
 
@@ -224,7 +226,7 @@ def _training(
             tensorflow.stack([seed, epoch]), index
         )
         draws = tensorflow.random.stateless_uniform(
-            [4 + 2 * len(config.modalities)], key
+            [COMMON_DRAWS + OWN_DRAWS * len(config.modalities)], key
         )
         arrays = tensorflow.numpy_function(
             lambda index, draws: training_example(
@@ -343,9 +345,21 @@ def _padded(
     return numpy.pad(window, widths, constant_values=value)
 
 
-def _jittered(
-    image: numpy.ndarray, draws: numpy.ndarray, strength: float
+def _oriented(
+    image: numpy.ndarray, draws: numpy.ndarray, config: "Config"
 ) -> numpy.ndarray:
-    """Contrast and brightness noise, in units of the standardised image."""
-    contrast, brightness = strength * (2 * draws[:2] - 1)
+    if config.mirror and draws[3] < 0.5:
+        image = image[:, ::-1]
+    if config.turn:
+        image = numpy.rot90(image, int(4 * draws[4]))
+    return numpy.ascontiguousarray(image)
+
+
+def _jittered(
+    image: numpy.ndarray, draws: numpy.ndarray, config: "Config"
+) -> numpy.ndarray:
+    """Contrast and brightness noise, in deviations, or nothing at all."""
+    contrast, brightness = config.jitter * (2 * draws[:2] - 1)
+    if draws[2] < config.modality_dropout:
+        return numpy.zeros_like(image)
     return image * (1 + contrast) + brightness

@@ -1,6 +1,7 @@
 """The network, its losses and its optimizer."""
 
 import math
+from typing import Any
 
 import keras
 
@@ -8,6 +9,7 @@ from applications import runs
 from applications.datasets.paired_folder import IGNORE
 from applications.rgbd_segmentation.config import Config
 from applications.rgbd_segmentation.config import output_names
+from applications.rgbd_segmentation.data import IMAGENET_DEVIATION
 from keras_fusion import callbacks as fusion_callbacks
 from keras_fusion import models
 from keras_fusion import optimizers
@@ -15,6 +17,11 @@ from keras_fusion import optimizers
 ENSEMBLE = "ensemble_weights/alpha"
 # RefineNet's layers in front of the decoder are named for these.
 ENCODER = r"^(stem|stage\d)"
+IMAGENET = {
+    (3, 4, 6, 3): "ResNet50",
+    (3, 4, 23, 3): "ResNet101",
+    (3, 8, 36, 3): "ResNet152",
+}
 STAGES = (1.0, 1.5 / 3, 0.7 / 3)
 WARM_UP = 0.05
 CLIPNORM = 5.0
@@ -42,6 +49,8 @@ def build_model(config: Config) -> keras.Model:
         pools=config.pools,
         dropout=config.dropout,
     )
+    if config.pretrained == "imagenet":
+        start_from(imagenet_resnet(config), model)
     names = output_names(config)
     model.compile(
         optimizer=make_optimizer(config),
@@ -63,6 +72,37 @@ def build_model(config: Config) -> keras.Model:
         },
     )
     return model
+
+
+def start_from(source: keras.Model, model: keras.Model) -> None:
+    """Loads an encoder whose images come as this task standardises them.
+
+    The source wants blue, green, red, from 0 to 255 less their means; here
+    come red, green, blue, less their means and over their deviations.
+    """
+    models.load_imagenet_encoder(model, source)
+    stem = model.get_layer("stem_conv")
+    deviation = 255 * IMAGENET_DEVIATION.reshape(3, 1)
+    stem.kernel.assign(stem.kernel[:, :, ::-1] * deviation)
+
+
+def imagenet_resnet(config: Config) -> keras.Model:
+    """The ResNet of `keras.applications` with as many blocks, downloaded."""
+    if config.blocks not in IMAGENET:
+        raise ValueError(
+            "ImageNet weights exist for --blocks "
+            f"{', or '.join(' '.join(map(str, b)) for b in IMAGENET)}; "
+            f"received {' '.join(map(str, config.blocks))}"
+        )
+    builder = getattr(keras.applications, IMAGENET[config.blocks])
+    try:
+        return builder(include_top=False, weights="imagenet")
+    except Exception as error:
+        raise ValueError(
+            f"the ImageNet weights cannot be downloaded ({error}); put them "
+            "into the folder that keras.applications uses, or train with "
+            "--pretrained nothing"
+        ) from error
 
 
 def make_optimizer(config: Config) -> keras.optimizers.Optimizer:
@@ -97,11 +137,12 @@ def learning_rate_at(epoch: int, config: Config) -> float:
     return config.learning_rate * warm_up * (1 + math.cos(math.pi * share)) / 2
 
 
-def callbacks(config: Config) -> list[keras.callbacks.Callback]:
+def callbacks(config: Config, batch: Any) -> list[keras.callbacks.Callback]:
     logs = runs.folder("rgbd_segmentation", config) / "logs" / "fusion"
     return [
         keras.callbacks.LearningRateScheduler(
             lambda epoch: learning_rate_at(epoch, config)
         ),
         fusion_callbacks.FusionMonitor(config.modalities, logs),
+        fusion_callbacks.ModalityBalance(batch, logs),
     ]

@@ -80,5 +80,7 @@ class ModalityBalance(keras.callbacks.Callback):
         with tf.GradientTape() as tape:
             tape.watch(inputs)
             loss = self._loss_of(inputs)
-        gradients = tape.gradient(loss, inputs)
+        gradients = tape.gradient(
+            loss, inputs, unconnected_gradients="zero"
+        )
         return {name: tf.norm(g) for name, g in gradients.items()}

@@ -248,7 +248,8 @@ class ChannelExchange(keras.layers.Layer):
         return exchanged
 
     def _penalty(self, gamma):
-        return self.l1 * ops.sum(ops.abs(gamma) * self.penalized)
+        penalized = ops.cast(self.penalized, gamma.dtype)
+        return self.l1 * ops.sum(ops.abs(gamma) * penalized)
 
     @property
     def exchanged(self):

@@ -37,10 +37,10 @@ class LearnedEnsemble(keras.layers.Layer):
 
     >>> layer = keras_fusion.layers.LearnedEnsemble()
     >>> rgb, depth = keras.ops.ones((1, 3)), keras.ops.zeros((1, 3))
-    >>> float(layer([rgb, depth])[0, 0])
-    0.5
+    >>> keras.ops.convert_to_numpy(layer([rgb, depth]))
+    array([[0.5, 0.5, 0.5]], dtype=float32)
     >>> _ = layer.alpha.assign([100.0, 0.0])
-    >>> layer.mixing_weights.tolist()
+    >>> layer.mixing_weights.round(4).tolist()
     [1.0, 0.0]
 
     Reference:

@@ -40,8 +40,13 @@ def decode(pyramid, num_classes, width, dropout, units_in, units_out, pools):
         maps = residual_units(maps, filters, units_out, f"{name}_units_out")
         if level > 1:
             above = convolve(maps, width, f"{name}_exit")
+    # Without norms the maps start large; small weights start undecided.
     classifier = keras.layers.Conv2D(
-        num_classes, 3, padding="same", name="classifier"
+        num_classes,
+        3,
+        padding="same",
+        kernel_initializer=keras.initializers.RandomNormal(stddev=1e-3),
+        name="classifier",
     )
     return each(classifier, each(drop, maps))
 

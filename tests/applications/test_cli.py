@@ -225,7 +225,7 @@ def test_evaluation_data_must_be_there_and_fit(fail, trained, data_dir, rng):
     flags = ("toy", "evaluate", "--run", trained, "--data-dir")
     assert "existing folder" in fail(*flags, "absent")
     assert "has no test split; it has: train, validation" in fail(
-        *flags, data_dir
+        *flags, data_dir, "--split", "test"
     )
     np.save(data_dir / "examples.npy", rng.normal(size=(6, 10)))
     assert "width 2 -> 5" in fail(*flags, data_dir)

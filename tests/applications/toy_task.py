@@ -165,7 +165,7 @@ class Witness(keras.callbacks.Callback):
         np.savez(self.file, score=score, loss=loss, **weights)
 
 
-def callbacks(config: Config) -> list:
+def callbacks(config: Config, batch) -> list:
     found = []
     if step := os.environ.get("TOY_KILL_AT_STEP"):
         found.append(KillAtStep(int(step)))

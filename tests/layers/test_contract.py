@@ -3,6 +3,7 @@
 import contextlib
 import doctest
 import inspect
+import itertools
 
 import keras
 import numpy as np
@@ -11,9 +12,15 @@ from keras import ops
 
 import keras_fusion
 from keras_fusion import layers
+from tests.layers.case import Case
 from tests.layers.cases import CASES
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+every_case_with_weights = pytest.mark.parametrize(
+    "case",
+    [case for case in CASES if not case.weightless],
+    ids=lambda case: case.name,
+)
 tensorflow_only = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="needs TensorFlow"
 )
@@ -28,14 +35,34 @@ def map_shapes(function, shapes):
     ]
 
 
+def draw_arguments(case, draw):
+    """Calls `draw(shape, indices)` for every tensor, in order."""
+    places = itertools.count()
+    return map_shapes(
+        lambda shape: draw(shape, case.indices.get(next(places))), case.shapes
+    )
+
+
 def random_arguments(case, batch=None, seed=1):
     rng = np.random.default_rng(seed)
 
-    def draw(shape):
-        size = (batch or shape[0], *shape[1:]) if batch != 0 else (0, *shape[1:])
+    def draw(shape, indices):
+        size = shape if batch is None else (batch, *shape[1:])
+        if indices:
+            return rng.integers(indices, size=size).astype("int32")
         return rng.normal(size=size).astype("float32")
 
-    return map_shapes(draw, case.shapes)
+    return draw_arguments(case, draw)
+
+
+def symbols(case, make, batch):
+    """Symbolic arguments made by `keras.Input` or `keras.KerasTensor`."""
+    return draw_arguments(
+        case,
+        lambda shape, indices: make(
+            (batch, *shape[1:]), dtype="int32" if indices else "float32"
+        ),
+    )
 
 
 def built(case, **kwargs):
@@ -43,7 +70,7 @@ def built(case, **kwargs):
     if kwargs:
         config = {**layer.get_config(), **kwargs}
         layer = type(layer).from_config(config)
-    layer(*map_shapes(lambda shape: np.ones(shape, "float32"), case.shapes))
+    layer(*random_arguments(case))
     rng = np.random.default_rng(4)
     for weight in layer.weights:
         if weight.dtype.startswith("float"):
@@ -70,10 +97,9 @@ def assert_close(first, second, tolerance=1e-5):
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
-def model_of(case, layer, static_batch=None):
-    inputs = map_shapes(
-        lambda shape: keras.Input(batch_shape=(static_batch, *shape[1:])),
-        case.shapes,
+def model_of(case, layer):
+    inputs = symbols(
+        case, lambda shape, dtype: keras.Input(shape[1:], dtype=dtype), None
     )
     outputs = layer(*inputs)
     return keras.Model(flat(inputs), outputs)
@@ -132,12 +158,7 @@ def test_symbolic_eager_and_computed_shapes_agree(case, batch):
         for shape in flat(case.shapes)
     ]
     symbolic = keras.tree.flatten(
-        layer(
-            *map_shapes(
-                lambda shape: keras.KerasTensor((batch, *shape[1:])),
-                case.shapes,
-            )
-        )
+        layer(*symbols(case, keras.KerasTensor, batch))
     )
     computed = layer.compute_output_shape(
         *map_shapes(lambda shape: (batch, *shape[1:]), case.shapes)
@@ -175,7 +196,16 @@ def test_saved_model_gives_the_same_numbers(case, tmp_path):
 
 
 @every_case
+def test_only_documented_layers_have_no_weights(case):
+    assert bool(built(case).weights) != case.weightless
+
+
+@every_case_with_weights
 def test_every_weight_moves_in_one_step(case):
+    check_every_weight_moves(case)
+
+
+def check_every_weight_moves(case):
     model, layer = compiled_model(case, run_eagerly=False, jit_compile=False)
     before = weights_by_name(layer)
     one_step(model, case, targets_of(case, layer))
@@ -187,11 +217,15 @@ def test_every_weight_moves_in_one_step(case):
     assert trainable
     for name in trainable:
         assert np.all(np.isfinite(after[name])), name
-        assert np.any(after[name] != before[name]), name
+        assert np.any(after[name] != before[name]), f"{name} stands still"
 
 
 @every_case
 def test_every_modality_changes_the_output(case):
+    check_every_modality_changes_the_output(case)
+
+
+def check_every_modality_changes_the_output(case):
     layer = built(case)
     arguments = random_arguments(case)
     others = random_arguments(case, seed=2)
@@ -204,7 +238,51 @@ def test_every_modality_changes_the_output(case):
             others,
         )
         outputs = np.concatenate([x.ravel() for x in arrays(layer(*mixed))])
-        assert np.any(np.abs(outputs - original) > 1e-3), changed
+        differs = np.any(np.abs(outputs - original) > 1e-3)
+        assert differs != (changed in case.shape_only), f"input {changed}"
+
+
+class OneSidedSum(keras.layers.Layer):
+    """Weighs two modalities; ignores one, or a weight stands still."""
+
+    def __init__(self, ignores, **kwargs):
+        super().__init__(**kwargs)
+        self.ignores = ignores
+
+    def build(self, input_shape):
+        self.scales = [
+            self.add_weight(shape=(), name=f"scale_{m}") for m in range(2)
+        ]
+
+    def call(self, inputs):
+        scales, inputs = list(self.scales), list(inputs)
+        if self.ignores == "weight":
+            scales[1] = ops.stop_gradient(scales[1])
+        if self.ignores == "modality":
+            inputs[1] = ops.zeros_like(inputs[1])
+        return scales[0] * inputs[0] + scales[1] * (1 + inputs[1])
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape[0])
+
+
+def broken(ignores):
+    return Case("sum", lambda: OneSidedSum(ignores), ([(4, 3)] * 2,), None)
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+def test_contract_catches_a_weight_without_gradient():
+    check_every_weight_moves(broken(None))
+    check_every_modality_changes_the_output(broken("weight"))
+    with pytest.raises(AssertionError, match="scale_1 stands still"):
+        check_every_weight_moves(broken("weight"))
+
+
+def test_contract_catches_an_ignored_modality():
+    check_every_modality_changes_the_output(broken(None))
+    check_every_weight_moves(broken("modality"))
+    with pytest.raises(AssertionError, match="input 1"):
+        check_every_modality_changes_the_output(broken("modality"))
 
 
 @every_case
@@ -217,7 +295,8 @@ def test_compiled_equals_eager(case):
     compiled = model.predict(x, batch_size=len(x[0]), verbose=0)
     compiled = compiled if isinstance(compiled, list) else [compiled]
     assert_close(compiled, arrays(layer(*random_arguments(case))))
-    one_step(model, case, targets_of(case, layer))
+    if not case.weightless:
+        one_step(model, case, targets_of(case, layer))
 
 
 @every_case
@@ -225,12 +304,9 @@ def test_compiled_equals_eager(case):
 def test_mixed_precision_stays_finite_with_float32_weights(case, policy):
     layer = built(case, dtype=policy)
     assert {weight.dtype for weight in layer.weights} <= {"float32"}
-    arguments = [
-        [100 * x for x in argument]
-        if isinstance(argument, list)
-        else 100 * argument
-        for argument in random_arguments(case)
-    ]
+    arguments = keras.tree.map_structure(
+        lambda x: x if x.dtype == "int32" else 100 * x, random_arguments(case)
+    )
     outputs = layer(*arguments, **training(layer))
     for output in keras.tree.flatten(outputs):
         assert keras.backend.standardize_dtype(output.dtype) == policy[6:]
@@ -244,7 +320,7 @@ def training(layer):
 
 
 @tensorflow_only
-@every_case
+@every_case_with_weights
 def test_two_replicas_train_like_one(case, two_replicas):
     trained = []
     for scope in (contextlib.nullcontext, two_replicas.scope):

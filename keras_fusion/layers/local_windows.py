@@ -1,0 +1,154 @@
+"""The windows of a locally connected layer, and their products with weights.
+
+Windows are copied, never computed by a convolution: a value that is not
+finite stays within the windows that hold it.
+"""
+
+import math
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+
+class Axis(NamedTuple):
+    """Where the windows lie along an axis of positions."""
+
+    size: int
+    kernel_size: int
+    stride: int
+    dilation: int
+    before: int
+    after: int
+
+    @property
+    def extent(self):
+        return self.dilation * (self.kernel_size - 1) + 1
+
+    @property
+    def windows(self):
+        padded = self.before + self.size + self.after
+        return (padded - self.extent) // self.stride + 1
+
+    @property
+    def places(self):
+        """Places `(windows, kernel_size)` along the padded axis."""
+        starts = np.arange(self.windows) * self.stride
+        return starts[:, None] + np.arange(self.kernel_size) * self.dilation
+
+
+def check_sizes(name, value, rank):
+    """Returns `value` as a tuple of `rank` positive integers."""
+    sizes = (value,) * rank if isinstance(value, int) else tuple(value)
+    if len(sizes) != rank or any(size < 1 for size in sizes):
+        raise ValueError(
+            f"`{name}` must be a positive integer, or {rank} of them. "
+            f"Received: {name}={value}"
+        )
+    return sizes
+
+
+def check_padding(padding, rank):
+    """Returns `padding` in lower case, or as a tuple of pairs."""
+    names = ["valid", "same", "causal"][: 3 if rank == 1 else 2]
+    if isinstance(padding, str):
+        if padding.lower() in names:
+            return padding.lower()
+    else:
+        pairs = tuple(tuple(pair) for pair in padding)
+        if len(pairs) == rank and all(
+            len(pair) == 2 and min(pair) >= 0 for pair in pairs
+        ):
+            return pairs
+    raise ValueError(
+        f"`padding` must be one of {names} or a tuple of {rank} pairs "
+        f"(before, after). Received: padding={padding}"
+    )
+
+
+def plan_axis(size, kernel_size, stride, dilation, padding, centred=False):
+    """Places windows as Keras's convolutions do.
+
+    `centred` is Keras 2's way in locally connected layers: under `"same"` the
+    middle of the first window falls on the first position.
+    """
+    extent = dilation * (kernel_size - 1) + 1
+    before, after = 0, 0
+    if padding == "same":
+        needed = (math.ceil(size / stride) - 1) * stride + extent
+        before = extent // 2 if centred else max(0, needed - size) // 2
+        after = max(0, needed - size - before)
+    elif padding == "causal":
+        before = extent - 1
+    elif padding != "valid":
+        before, after = padding
+    return Axis(size, kernel_size, stride, dilation, before, after)
+
+
+def take_windows(x, axes):
+    """Replaces each leading axis by two, `(windows, kernel_size)`."""
+    for number, axis in reversed(list(enumerate(axes))):
+        at = (slice(None),) * number
+        apart = axis.stride == axis.kernel_size or axis.windows == 1
+        if apart and axis.dilation == 1:
+            x = x[(*at, slice(axis.windows * axis.kernel_size))]
+            places = (axis.windows, axis.kernel_size)
+            rest = x.shape[number + 1 :]
+            shape = (*x.shape[:number], *places, *(known(rest)))
+            x = ops.reshape(x, shape)
+        else:
+            x = ops.take(x, axis.places, axis=number)
+    return x
+
+
+def known(shape):
+    """`shape` for a reshape, with -1 for a size that is not known."""
+    return tuple(-1 if size is None else size for size in shape)
+
+
+def multiply_windows(x, kernel, axes, channels_first):
+    """Multiplies every window by its own matrix.
+
+    `x` is `(*sizes, groups, batch, channels)`, padded; `kernel` is
+    `(positions, groups, entries, filters)`, its entries in the order
+    `(*kernel_size, channels)`, or `(channels, *kernel_size)`. The result is
+    `(positions, groups, batch, filters)`.
+    """
+    rank = len(axes)
+    x = take_windows(x, axes)
+    windows, within = range(0, 2 * rank, 2), range(1, 2 * rank, 2)
+    groups, batch, channels = range(2 * rank, 2 * rank + 3)
+    entries = (channels, *within) if channels_first else (*within, channels)
+    x = ops.transpose(x, (*windows, groups, batch, *entries))
+    positions, groups, entries, _ = kernel.shape
+    x = ops.reshape(x, (positions, groups, -1, entries))
+    return ops.matmul(x, kernel)
+
+
+def multiply_windows_in_pieces(x, kernel, axes, channels_first, pieces):
+    """As `multiply_windows`, with windows for a part of the rows at a time.
+
+    The backward pass makes the windows of a piece once more, so they are
+    never all held, in training neither.
+    """
+    if pieces == 1:
+        return multiply_windows(x, kernel, axes, channels_first)
+    first, rest = axes[0], axes[1:]
+    row = math.prod(axis.windows for axis in rest)
+    outputs = []
+    for rows in np.array_split(np.arange(first.windows), pieces):
+        start, stop = int(rows[0]), int(rows[-1]) + 1
+        size = (stop - start - 1) * first.stride + first.extent
+        piece = first._replace(size=size, before=0, after=0)
+
+        def product(x, kernel, piece=piece):
+            return multiply_windows(x, kernel, (piece, *rest), channels_first)
+
+        low = start * first.stride
+        outputs.append(
+            keras.remat(product)(
+                x[low : low + size], kernel[start * row : stop * row]
+            )
+        )
+    return ops.concatenate(outputs, axis=0)

@@ -1,0 +1,30 @@
+import math
+
+import keras
+
+
+def scale_to_position(initializer, window):
+    """Gives every position the spread that a convolution would have.
+
+    For kernels `(positions, entries, filters)`. Keras's rule for fans takes
+    the number of positions for the size of a convolution's kernel, which is
+    `window` here; initializers that do not go by fans stay as they are.
+    """
+    variance_scaling = keras.initializers.VarianceScaling
+    chosen_axes = getattr(initializer, "input_axes", None)
+    if not isinstance(initializer, variance_scaling) or chosen_axes:
+        return initializer
+
+    def draw(shape, dtype=None):
+        positions, entries, filters = shape
+        taken = fan(initializer.mode, entries, filters) * positions
+        meant = fan(initializer.mode, entries, filters * window)
+        values = initializer(shape, dtype=dtype)
+        return values * math.sqrt(taken / meant)
+
+    return draw
+
+
+def fan(mode, fan_in, fan_out):
+    average = (fan_in + fan_out) / 2
+    return {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": average}[mode]

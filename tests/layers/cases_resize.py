@@ -1,0 +1,50 @@
+"""Resizing to the size of another tensor."""
+
+import numpy as np
+
+from keras_fusion import layers
+from tests.layers.case import Case
+
+
+def interpolate(maps, axis, size, align_corners):
+    """NumPy's own linear interpolation of each line along an axis."""
+    last = maps.shape[axis] - 1
+    places = np.arange(size)
+    if align_corners:
+        places = np.linspace(0, last, size)
+    else:
+        places = (places + 0.5) * (last + 1) / size - 0.5
+    return np.apply_along_axis(
+        lambda line: np.interp(places, np.arange(last + 1), line), axis, maps
+    )
+
+
+def resize_like(weights, maps, target, align_corners=False, axis=1):
+    for moved in (axis, axis + 1):
+        size = target.shape[moved]
+        maps = interpolate(maps, moved, size, align_corners)
+    return maps
+
+
+CASES = [
+    Case(
+        "resize_like",
+        lambda: layers.ResizeLike(data_format="channels_last"),
+        ((6, 3, 4, 2), (6, 5, 7, 3)),
+        resize_like,
+        shape_only=(1,),
+        weightless=True,
+    ),
+    Case(
+        "resize_like_aligned_channels_first",
+        lambda: layers.ResizeLike(
+            align_corners=True, data_format="channels_first"
+        ),
+        ((6, 2, 3, 4), (6, 3, 5, 2)),
+        lambda weights, maps, target: resize_like(
+            weights, maps, target, align_corners=True, axis=2
+        ),
+        shape_only=(1,),
+        weightless=True,
+    ),
+]
