@@ -19,6 +19,7 @@ from applications import training
 
 FORMATS = ("saved_model", "onnx")
 TOLERANCE = 1e-3
+OUTPUT = "_output"
 
 
 def export(task_name: str, path: Path, formats: tuple[str, ...]) -> list[Path]:
@@ -80,14 +81,33 @@ def _onnx(
         warnings.filterwarnings(
             "ignore", "In the future `np.object`", FutureWarning
         )
-        model.export(str(file), format="onnx", verbose=False)
+        apart = _told_apart(model, inputs)
+        apart.export(str(file), format="onnx", verbose=False)
     session = onnxruntime.InferenceSession(
         str(file), providers=["CPUExecutionProvider"]
     )
     feeds = _by_name([entry.name for entry in session.get_inputs()], inputs)
     outputs = session.run(None, feeds)
-    names = [entry.name for entry in session.get_outputs()]
+    names = [entry.name.removesuffix(OUTPUT) for entry in session.get_outputs()]
     return dict(zip(names, outputs, strict=True))
+
+
+def _told_apart(model: keras.Model, inputs: Any) -> keras.Model:
+    """The model with other names for outputs that are called as an input.
+
+    An ONNX graph has one name for each value.
+    """
+    named = isinstance(model.input, dict) and isinstance(model.output, dict)
+    if not named or not set(model.input) & set(model.output):
+        return model
+    outputs = {
+        name + OUTPUT if name in model.input else name: value
+        for name, value in model.output.items()
+    }
+    apart = keras.Model(model.input, outputs)
+    # Keras exports only what has been called.
+    apart(inputs)
+    return apart
 
 
 def _by_name(names: list[str], inputs: Any) -> dict[str, np.ndarray]:

@@ -13,7 +13,8 @@ def import_tensorflow() -> None:
 
     A TF_CPP_MIN_LOG_LEVEL that is set outside is kept.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # 3, because a machine without a GPU counts as an error.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _native_stderr_hidden():
         import tensorflow as tf
 

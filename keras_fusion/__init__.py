@@ -2,6 +2,7 @@
 
 from keras_fusion import callbacks
 from keras_fusion import layers
+from keras_fusion import losses
 from keras_fusion import metrics
 from keras_fusion import models
 from keras_fusion import optimizers
@@ -11,6 +12,7 @@ __version__ = "0.1.0"
 __all__ = [
     "callbacks",
     "layers",
+    "losses",
     "metrics",
     "models",
     "optimizers",

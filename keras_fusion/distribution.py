@@ -262,6 +262,16 @@ def replicas():
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
+def replica():
+    """Index of the replica that calls this; 0 outside a strategy."""
+    if keras.backend.backend() != "tensorflow":
+        return 0
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    return 0 if context is None else context.replica_id_in_sync_group
+
+
 def check_batch_size(batch_size, strategy):
     """Raises ValueError unless every replica gets an equal share."""
     count = strategy.num_replicas_in_sync

@@ -41,8 +41,8 @@ class RoomsConfig(tensorflow_datasets.core.BuilderConfig):
 
     name: str = ""
     size: int = 96
-    train: int = 600
-    validation: int = 100
+    train: int = 400
+    validation: int = 50
     test: int = 100
     seed: int = 0
 

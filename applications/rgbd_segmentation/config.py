@@ -14,9 +14,9 @@ MINIMUM_SIDE = 32
 class Config(Settings):
     """Defaults train in minutes on two CPU cores."""
 
-    epochs: int = 30
+    epochs: int = 24
     batch_size: int = 8
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
 
     modalities: tuple[str, ...] = ("rgb", "depth")
     """Folders, or features of the data set, that hold the aligned images."""
@@ -31,11 +31,11 @@ class Config(Settings):
     """Stages of the encoder in which channels are exchanged, or gated."""
     threshold: float = 0.02
     """Scale under which a channel is exchanged."""
-    l1: float = 1e-2
+    l1: float = 1e-3
     """Weight of the L1 penalty on the scales that may die."""
     penalized_only: bool = False
     """Exchange only channels that are under the penalty."""
-    gamma: float = 0.5
+    gamma: float = 0.3
     """Scale of every exchangeable channel at the start."""
     frozen_statistics: bool = False
     """Keep the normalisations' moving statistics as they are."""
@@ -60,22 +60,27 @@ class Config(Settings):
     """Poolings in each level's chain."""
     dropout: float = 0.1
     """Share dropped from the coarsest maps and before the classifier."""
+    ensemble_gradient: bool = False
+    """Let the ensemble's loss train the branches too, not only its weights."""
     pretrained: Literal["nothing", "imagenet"] = "nothing"
     """Start of the encoder; "imagenet" downloads the weights once."""
 
+    dice: float = 1.0
+    """Weight of the Dice loss beside the cross-entropy."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW with a cosine schedule, or SGD in three stages, as published."""
     weight_decay: float = 1e-4
     """AdamW's decay, or SGD's L2 gradient."""
     encoder_rate: float = 1.0
     """Learning rate of the encoder as a multiple of `learning_rate`."""
-    ensemble_rate: float = 5.0
+    ensemble_rate: float = 1.0
     """The same of the ensemble's weights."""
 
     crop: int = 96
     """Side of the square training crops, in pixels."""
-    resize: int = 0
-    """Short side to which images are resized first, in pixels; 0 keeps."""
+    resize: int = 128
+    """Short side to which larger images are shrunk first, in pixels; 0 keeps
+    all as they are."""
     scale: tuple[float, float] = (0.75, 1.5)
     """Range of the random scale of training images."""
     mirror: bool = True
@@ -116,11 +121,13 @@ PRESETS = {
         pools=4,
         dropout=0.5,
         pretrained="imagenet",
+        dice=0.0,
         optimizer="sgd",
         weight_decay=1e-5,
         encoder_rate=1 / 6,
         ensemble_rate=1.0,
         crop=500,
+        resize=0,
         scale=(0.5, 2.0),
         jitter=0.0,
         standardize="published",
@@ -173,6 +180,7 @@ def _check(config: Config) -> None:
         "dropout": 0 <= config.dropout < 1,
         "jitter": 0 <= config.jitter < 1,
         "modality_dropout": 0 <= config.modality_dropout < 1,
+        "dice": config.dice >= 0,
         "weight_decay": config.weight_decay >= 0,
         "encoder_rate": config.encoder_rate >= 0,
         "ensemble_rate": config.ensemble_rate >= 0,

@@ -135,13 +135,13 @@ class FittedExamples(Sequence):
 
 
 def fit(example: dict[str, numpy.ndarray], config: "Config") -> Fitted:
-    """Brings the short side to `config.resize` and takes the statistics."""
+    """Shrinks the short side to `config.resize` and takes the statistics."""
     arrays = [example[name] for name in config.modalities]
     height, width = arrays[0].shape[:2]
     label = example.get(LABEL)
     if label is None:
         label = numpy.full((height, width), IGNORE, "uint8")
-    if config.resize:
+    if 0 < config.resize < min(height, width):
         factor = config.resize / min(height, width)
         size = (round(height * factor), round(width * factor))
         arrays = [_like(resize(array, size), array) for array in arrays]

@@ -11,6 +11,7 @@ from applications.rgbd_segmentation.config import Config
 from applications.rgbd_segmentation.config import output_names
 from applications.rgbd_segmentation.data import IMAGENET_DEVIATION
 from keras_fusion import callbacks as fusion_callbacks
+from keras_fusion import losses
 from keras_fusion import models
 from keras_fusion import optimizers
 
@@ -48,6 +49,7 @@ def build_model(config: Config) -> keras.Model:
         units_out=config.units_out,
         pools=config.pools,
         dropout=config.dropout,
+        ensemble_gradient=config.ensemble_gradient,
     )
     if config.pretrained == "imagenet":
         start_from(imagenet_resnet(config), model)
@@ -55,8 +57,8 @@ def build_model(config: Config) -> keras.Model:
     model.compile(
         optimizer=make_optimizer(config),
         loss={
-            name: keras.losses.SparseCategoricalCrossentropy(
-                from_logits=True, ignore_class=IGNORE, name=name
+            name: losses.SparseCrossentropyAndDice(
+                dice_weight=config.dice, ignore_class=IGNORE
             )
             for name in names
         },

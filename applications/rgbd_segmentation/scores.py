@@ -1,5 +1,6 @@
 """How well a model segments: every branch, and without each modality."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -24,10 +25,11 @@ def measure(
     a dict keyed by the model's outputs; `without` holds the same with one
     modality's images set to zero.
     """
-    metrics = _scores(model, dataset, config)
+    count = _counter(model, config)
+    metrics = _scores(count, dataset, config)
     if len(config.modalities) > 1:
         metrics["without"] = {
-            modality: _scores(model, dataset, config, zeroed=modality)
+            modality: _scores(count, dataset, config, zeroed=modality)
             for modality in config.modalities
         }
     shares = exchanged_shares(model)
@@ -106,12 +108,12 @@ def _by_modality(config: Config, values: Any) -> dict[str, float]:
 
 
 def _scores(
-    model: keras.Model,
+    count: Callable,
     dataset: tf.data.Dataset,
     config: Config,
     zeroed: str | None = None,
 ) -> dict[str, Any]:
-    counts = _confusions(model, dataset, config, zeroed)
+    counts = _confusions(count, dataset, config, zeroed)
     scores = {
         "mean_iou": {},
         "pixel_accuracy": {},
@@ -140,19 +142,11 @@ def _scores(
     return scores
 
 
-def _confusions(
-    model: keras.Model,
-    dataset: tf.data.Dataset,
-    config: Config,
-    zeroed: str | None,
-) -> dict[str, np.ndarray]:
-    """For each output, pixels counted by [label, prediction]."""
-    size = len(config.classes)
+def _counter(model: keras.Model, config: Config) -> Callable:
+    """Counts the pixels of a batch by [label, prediction], for each output."""
 
     @tf.function(reduce_retracing=True)
     def count(inputs: dict, targets: dict) -> dict:
-        if zeroed is not None:
-            inputs = inputs | {zeroed: tf.zeros_like(inputs[zeroed])}
         outputs = model(inputs, training=False)
         confusions = {}
         for name in output_names(config):
@@ -160,14 +154,29 @@ def _confusions(
             guess = tf.reshape(tf.argmax(outputs[name], axis=-1), [-1])
             labelled = label != IGNORE
             confusions[name] = tf.math.confusion_matrix(
-                label[labelled], guess[labelled], size, dtype=tf.int64
+                label[labelled],
+                guess[labelled],
+                len(config.classes),
+                dtype=tf.int64,
             )
         return confusions
 
+    return count
+
+
+def _confusions(
+    count: Callable,
+    dataset: tf.data.Dataset,
+    config: Config,
+    zeroed: str | None,
+) -> dict[str, np.ndarray]:
+    size = len(config.classes)
     total = {
         name: np.zeros((size, size), "int64") for name in output_names(config)
     }
     for inputs, targets in dataset:
+        if zeroed is not None:
+            inputs = inputs | {zeroed: tf.zeros_like(inputs[zeroed])}
         for name, confusion in count(inputs, targets).items():
             total[name] += confusion.numpy()
     if not any(matrix.any() for matrix in total.values()):

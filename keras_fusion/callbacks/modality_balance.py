@@ -48,17 +48,17 @@ class ModalityBalance(keras.callbacks.Callback):
         import tensorflow as tf
 
         # Compiled once: every epoch asks N + 1 times.
-        self._loss = tf.function(self._loss_of, reduce_retracing=True)
-        self._norms = tf.function(self._gradient_norms, reduce_retracing=True)
+        self._measure = tf.function(self._loss_and_norms, reduce_retracing=True)
 
     def on_epoch_end(self, epoch, logs=None):
-        named = {"loss_with_all": self._loss(self.inputs)}
-        for name, norm in self._norms(self.inputs).items():
-            zeroed = self.inputs | {
-                name: keras.ops.zeros_like(self.inputs[name])
-            }
+        loss, norms = self._measure(self.inputs)
+        named = {"loss_with_all": loss}
+        for name, norm in norms.items():
+            zeros = keras.ops.zeros_like(self.inputs[name])
             named[f"gradient_norm_{name}"] = norm
-            named[f"loss_without_{name}"] = self._loss(zeroed)
+            named[f"loss_without_{name}"], _ = self._measure(
+                self.inputs | {name: zeros}
+            )
         for name, value in named.items():
             value = float(value)
             (logs if logs is not None else {})[name] = value
@@ -68,19 +68,14 @@ class ModalityBalance(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         self.summaries.close()
 
-    def _loss_of(self, inputs):
-        outputs = self.model(inputs, training=False)
-        return self.model.compute_loss(
-            x=inputs, y=self.targets, y_pred=outputs, training=False
-        )
-
-    def _gradient_norms(self, inputs):
+    def _loss_and_norms(self, inputs):
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
             tape.watch(inputs)
-            loss = self._loss_of(inputs)
-        gradients = tape.gradient(
-            loss, inputs, unconnected_gradients="zero"
-        )
-        return {name: tf.norm(g) for name, g in gradients.items()}
+            outputs = self.model(inputs, training=False)
+            loss = self.model.compute_loss(
+                x=inputs, y=self.targets, y_pred=outputs, training=False
+            )
+        gradients = tape.gradient(loss, inputs)
+        return loss, {name: tf.norm(g) for name, g in gradients.items()}

@@ -1,3 +1,5 @@
+import math
+
 import keras
 import numpy as np
 from keras import ops
@@ -19,8 +21,8 @@ class ChannelExchange(keras.layers.Layer):
 
         y[m] = gamma[m] * (x[m] - mean[m]) / sqrt(variance[m] + epsilon)
                + beta[m]
-        output[m][c] = y[m][c]                       if |gamma[m][c]| >= threshold
-                       mean of y[k][c] over k != m   otherwise
+        output[m][c] = y[m][c]                if |gamma[m][c]| >= threshold
+                       mean of y[k][c], k != m  otherwise
 
     The choice depends on `gamma` alone: it is one bit for each channel, the
     same for every sample and position, in training and in inference. Two
@@ -239,12 +241,19 @@ class ChannelExchange(keras.layers.Layer):
 
     def _exchange(self, outputs):
         replaced = self._replaced(self.gamma)
+        shape = ops.shape(outputs[0])
+        size = math.prod(shape[1:])
+        # Rows of whole samples: TensorFlow's select takes a third longer
+        # where it repeats a mask that is only as long as the channels.
+        rows = [ops.reshape(output, (shape[0], size)) for output in outputs]
         exchanged = []
-        for m, output in enumerate(outputs):
-            donors = outputs[:m] + outputs[m + 1 :]
+        for m, row in enumerate(rows):
+            donors = rows[:m] + rows[m + 1 :]
             donor = sum(donors[1:], start=donors[0]) / len(donors)
             choice = ops.reshape(replaced[m], self._channel_shape)
-            exchanged.append(ops.where(choice, donor, output))
+            choice = ops.broadcast_to(choice, (1, *shape[1:]))
+            choice = ops.reshape(choice, (1, size))
+            exchanged.append(ops.reshape(ops.where(choice, donor, row), shape))
         return exchanged
 
     def _penalty(self, gamma):

@@ -129,26 +129,32 @@ def multiply_windows(x, kernel, axes, channels_first):
 def multiply_windows_in_pieces(x, kernel, axes, channels_first, pieces):
     """As `multiply_windows`, with windows for a part of the rows at a time.
 
-    The backward pass makes the windows of a piece once more, so they are
-    never all held, in training neither.
+    `pieces` divides the number of rows. They come one after the other, and
+    the backward pass makes the windows of a piece once more: they are never
+    all held, in training neither.
     """
-    if pieces == 1:
-        return multiply_windows(x, kernel, axes, channels_first)
     first, rest = axes[0], axes[1:]
-    row = math.prod(axis.windows for axis in rest)
-    outputs = []
-    for rows in np.array_split(np.arange(first.windows), pieces):
-        start, stop = int(rows[0]), int(rows[-1]) + 1
-        size = (stop - start - 1) * first.stride + first.extent
-        piece = first._replace(size=size, before=0, after=0)
+    rows = first.windows // pieces
+    size = (rows - 1) * first.stride + first.extent
+    part = (first._replace(size=size, before=0, after=0), *rest)
 
-        def product(x, kernel, piece=piece):
-            return multiply_windows(x, kernel, (piece, *rest), channels_first)
-
-        low = start * first.stride
-        outputs.append(
-            keras.remat(product)(
-                x[low : low + size], kernel[start * row : stop * row]
-            )
+    @keras.remat
+    def product(x, kernel, start):
+        x = ops.slice(
+            x, (start, *[0] * (x.ndim - 1)), (size, *ops.shape(x)[1:])
         )
-    return ops.concatenate(outputs, axis=0)
+        return multiply_windows(x, kernel, part, channels_first)
+
+    outputs = ops.map(
+        lambda piece: product(x, *piece),
+        (
+            ops.reshape(kernel, (pieces, -1, *kernel.shape[1:])),
+            ops.arange(pieces) * (rows * first.stride),
+        ),
+    )
+    return ops.reshape(outputs, (kernel.shape[0], *known(outputs.shape[2:])))
+
+
+def count_pieces(rows, at_least):
+    """The smallest divisor of `rows` that is large enough, or `rows`."""
+    return next((n for n in range(at_least, rows) if rows % n == 0), rows)

@@ -9,6 +9,8 @@ from keras_fusion.layers.input_checks import check_channels
 from keras_fusion.layers.local_matrix import matrix_places
 from keras_fusion.layers.local_windows import check_padding
 from keras_fusion.layers.local_windows import check_sizes
+from keras_fusion.layers.local_windows import count_pieces
+from keras_fusion.layers.local_windows import multiply_windows
 from keras_fusion.layers.local_windows import multiply_windows_in_pieces
 from keras_fusion.layers.local_windows import plan_axis
 from keras_fusion.layers.position_fans import scale_to_position
@@ -57,7 +59,9 @@ class LocallyConnected(keras.layers.Layer):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
         self.implementation = implementation
-        self.dilation_rate = check_sizes("dilation_rate", dilation_rate, self.rank)
+        self.dilation_rate = check_sizes(
+            "dilation_rate", dilation_rate, self.rank
+        )
         self.groups = groups
         self.legacy_same = legacy_same
         self.patch_limit = patch_limit
@@ -101,7 +105,7 @@ class LocallyConnected(keras.layers.Layer):
         self._channels = input_shape[1 if self._channels_first else -1]
         positions = math.prod(axis.windows for axis in axes)
         entries = math.prod(self.kernel_size) * self._channels
-        self._pieces = min(
+        self._pieces = count_pieces(
             axes[0].windows, math.ceil(positions * entries / self.patch_limit)
         )
         self.kernel = self.add_weight(
@@ -121,9 +125,7 @@ class LocallyConnected(keras.layers.Layer):
                 constraint=self.bias_constraint,
                 name="bias",
             )
-        self.input_spec = keras.layers.InputSpec(
-            shape=(None, *input_shape[1:])
-        )
+        self.input_spec = keras.layers.InputSpec(shape=(None, *input_shape[1:]))
 
     def _plan(self, input_shape, legacy_same=None):
         """Checks the shape of the input and places the windows in it."""
@@ -175,13 +177,16 @@ class LocallyConnected(keras.layers.Layer):
         return axes
 
     def call(self, inputs):
-        outputs = multiply_windows_in_pieces(
+        arguments = (
             self._positions_first(inputs),
             self._kernel_by_group(),
             self._axes,
             self._channels_first,
-            self._pieces,
         )
+        if self._pieces > 1:
+            outputs = multiply_windows_in_pieces(*arguments, self._pieces)
+        else:
+            outputs = multiply_windows(*arguments)
         outputs = self._batch_first(outputs)
         if self.use_bias:
             bias = self.bias
@@ -200,8 +205,7 @@ class LocallyConnected(keras.layers.Layer):
             order = (*range(3, 3 + self.rank), 1, 0, 2)
         else:
             x = ops.reshape(inputs, (-1, *sizes, *channels))
-            order = (*range(1, 1 + self.rank), -2, 0, -1)
-            order = tuple(axis % (self.rank + 3) for axis in order)
+            order = (*range(1, 2 + self.rank), 0, 2 + self.rank)
         x = ops.transpose(x, order)
         pads = [(axis.before, axis.after) for axis in self._axes]
         if any(map(any, pads)):

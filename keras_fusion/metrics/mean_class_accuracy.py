@@ -19,7 +19,7 @@ class MeanClassAccuracy(keras.metrics.MeanIoU):
     Example:
 
     >>> metric = keras_fusion.metrics.MeanClassAccuracy(num_classes=2)
-    >>> metric.update_state([0, 0, 0, 1], [0, 0, 1, 1])
+    >>> _ = metric.update_state([0, 0, 0, 1], [0, 0, 1, 1])
     >>> round(float(metric.result()), 4)
     0.8333
 

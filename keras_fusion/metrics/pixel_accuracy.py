@@ -15,7 +15,7 @@ class PixelAccuracy(keras.metrics.MeanIoU):
     Example:
 
     >>> metric = keras_fusion.metrics.PixelAccuracy(2, ignore_class=255)
-    >>> metric.update_state([0, 0, 1, 255], [0, 1, 1, 1])
+    >>> _ = metric.update_state([0, 0, 1, 255], [0, 1, 1, 1])
     >>> round(float(metric.result()), 4)
     0.6667
 

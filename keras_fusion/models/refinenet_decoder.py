@@ -9,6 +9,10 @@ from keras_fusion.layers import ResizeLike
 from keras_fusion.models.resnet_encoder import add
 from keras_fusion.models.resnet_encoder import each
 
+# Variance of what a residual branch adds at the start, relative to its input.
+# Without norms it would otherwise double with each of them.
+RESIDUAL = 0.1
+
 
 def decode(pyramid, num_classes, width, dropout, units_in, units_out, pools):
     """Returns the logits of each branch, as large as the finest maps.
@@ -63,7 +67,9 @@ def residual_units(branches, filters, count, name):
             branches, filters, f"{name}{unit}_conv1", use_bias=True
         )
         relu = keras.layers.ReLU(name=f"{name}{unit}_relu2")
-        inner = convolve(each(relu, inner), filters, f"{name}{unit}_conv2")
+        inner = convolve(
+            each(relu, inner), filters, f"{name}{unit}_conv2", scale=RESIDUAL
+        )
         branches = add(branches, inner, f"{name}{unit}_add")
     return branches
 
@@ -75,7 +81,9 @@ def pool_chain(branches, filters, count, name):
         pool = keras.layers.MaxPooling2D(
             5, strides=1, padding="same", name=f"{name}{link}"
         )
-        chain = convolve(each(pool, chain), filters, f"{name}{link}_conv")
+        chain = convolve(
+            each(pool, chain), filters, f"{name}{link}_conv", scale=RESIDUAL
+        )
         branches = add(branches, chain, f"{name}{link}_add")
     return branches
 
@@ -87,8 +95,13 @@ def merge(branches, above, name):
     return add(branches, resized, f"{name}_merge")
 
 
-def convolve(branches, filters, name, use_bias=False):
+def convolve(branches, filters, name, use_bias=False, scale=1.0):
     layer = keras.layers.Conv2D(
-        filters, 3, padding="same", use_bias=use_bias, name=name
+        filters,
+        3,
+        padding="same",
+        use_bias=use_bias,
+        kernel_initializer=keras.initializers.VarianceScaling(scale),
+        name=name,
     )
     return each(layer, branches)

@@ -172,7 +172,9 @@ def test_wrong_settings_explain_themselves(
 
 def test_every_setting_is_read():
     text = "".join(
-        re.sub(r"class Config.*?\n\n\n", "", inspect.getsource(module), flags=16)
+        re.sub(
+            r"class Config.*?\n\n\n", "", inspect.getsource(module), flags=16
+        )
         for module in (
             config_module,
             data,

@@ -25,7 +25,9 @@ def network(rgb_weights, depth_weights):
     )
     output = keras.layers.Dropout(0.9, seed=0)(total)
     model = keras.Model(inputs, output)
-    model.set_weights([np.reshape(rgb_weights, (2, 1)), np.reshape(depth_weights, (2, 1))])
+    model.set_weights(
+        [np.reshape(rgb_weights, (2, 1)), np.reshape(depth_weights, (2, 1))]
+    )
     model.compile(keras.optimizers.SGD(0.0), "mse")
     return model
 
@@ -33,9 +35,7 @@ def network(rgb_weights, depth_weights):
 def history_of(model, **kwargs):
     batch = {"rgb": RGB, "depth": DEPTH}, TARGET
     balance = ModalityBalance(batch, **kwargs)
-    return model.fit(
-        *batch, epochs=2, callbacks=[balance], verbose=0
-    ).history
+    return model.fit(*batch, epochs=2, callbacks=[balance], verbose=0).history
 
 
 def test_numbers_are_those_of_calculus(tmp_path, read_events):
@@ -69,7 +69,10 @@ def test_an_ignored_modality_shows():
 
 def test_measuring_changes_nothing_in_training():
     runs = []
-    for callbacks in ([], [ModalityBalance(({"rgb": RGB, "depth": DEPTH}, TARGET))]):
+    for callbacks in (
+        [],
+        [ModalityBalance(({"rgb": RGB, "depth": DEPTH}, TARGET))],
+    ):
         model = network([1, 2], [3, 4])
         model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "mse")
         model.fit(

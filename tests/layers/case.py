@@ -24,5 +24,5 @@ class Case:
     indices: dict = dataclasses.field(default_factory=dict)
     # The places of tensors of which, as documented, only the shape matters.
     shape_only: tuple = ()
-    # Whether the layer, as documented, has no weights.
+    # Whether the layer, as documented, has no trainable weights.
     weightless: bool = False

@@ -25,9 +25,7 @@ def gradients(layer, inputs, upstream, **kwargs):
 
 def _weighted_sum(outputs, upstream):
     outputs = outputs if isinstance(outputs, list) else [outputs]
-    return sum(
-        ops.sum(y * u) for y, u in zip(outputs, upstream, strict=True)
-    )
+    return sum(ops.sum(y * u) for y, u in zip(outputs, upstream, strict=True))
 
 
 def _with_tape(layer, inputs, upstream, kwargs):
@@ -37,9 +35,7 @@ def _with_tape(layer, inputs, upstream, kwargs):
     with tf.GradientTape() as tape:
         tape.watch(inputs)
         total = _weighted_sum(layer(inputs, **kwargs), upstream)
-    return tape.gradient(
-        total, [inputs, weights], unconnected_gradients="zero"
-    )
+    return tape.gradient(total, [inputs, weights], unconnected_gradients="zero")
 
 
 def _with_jax(layer, inputs, upstream, kwargs):

@@ -274,7 +274,10 @@ def test_penalised_parts_are_disjoint_contiguous_and_cover_all(
 
 def test_penalty_counts_magnitudes_once():
     layer = exchange([[-1.0, 0.25, 9], [9, 9, -2.0]], l1=0.5)
-    assert layer.penalized.tolist() == [[True, True, False], [False, False, True]]
+    assert layer.penalized.tolist() == [
+        [True, True, False],
+        [False, False, True],
+    ]
     # Called or not, and however often.
     x = np.zeros((1, 3, 3, 3), "float32")
     layer([x, x])
@@ -292,9 +295,7 @@ def trained_by_penalty(gamma, optimizer, l1, steps):
     inputs = [keras.Input((1, 1, len(gamma[0]))) for _ in gamma]
     model = keras.Model(inputs, layer(inputs))
     # As many steps in one call as make the time of a call vanish.
-    model.compile(
-        optimizer, no_task, steps_per_execution=max(1, steps // 10)
-    )
+    model.compile(optimizer, no_task, steps_per_execution=max(1, steps // 10))
     x = [np.zeros((steps, 1, 1, len(gamma[0])), "float32")] * len(gamma)
     model.fit(x, x, batch_size=1, epochs=1, verbose=0)
     return ops.convert_to_numpy(layer.gamma)

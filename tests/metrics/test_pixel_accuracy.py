@@ -40,9 +40,7 @@ def test_predictions_for_ignored_pixels_do_not_matter(rng):
     results = []
     for guess in (0, 3):
         metric = PixelAccuracy(num_classes=4, ignore_class=255)
-        metric.update_state(
-            labels, np.where(labels == 255, guess, predictions)
-        )
+        metric.update_state(labels, np.where(labels == 255, guess, predictions))
         results.append(float(metric.result()))
     assert results[0] == results[1]
 

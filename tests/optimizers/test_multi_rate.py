@@ -30,7 +30,9 @@ OPTIMIZERS = [
         {"weight_decay": 0.0, "clipnorm": 0.5},
     ),
 ]
-every_optimizer = pytest.mark.parametrize(("ours", "plain", "arguments"), OPTIMIZERS)
+every_optimizer = pytest.mark.parametrize(
+    ("ours", "plain", "arguments"), OPTIMIZERS
+)
 
 
 def network():
@@ -48,9 +50,11 @@ def values(model):
 
 def random_gradients(model, step):
     rng = np.random.default_rng(step)
-    return [
-        rng.normal(size=w.shape).astype("float32") for w in model.weights
-    ]
+    return tensors(rng.normal(size=w.shape) for w in model.weights)
+
+
+def tensors(arrays):
+    return [ops.convert_to_tensor(x, dtype="float32") for x in arrays]
 
 
 def assert_close(first, second, **kwargs):
@@ -88,15 +92,17 @@ def test_without_multipliers_it_is_the_plain_one(ours, plain, arguments):
     ):
         for step in range(3):
             optimizer.apply(random_gradients(each, step), each.weights)
-    assert_close(values(model), values(reference), rtol=1e-6)
+    assert_close(values(model), values(reference), rtol=1e-5, atol=1e-6)
 
 
 def test_schedule_is_multiplied_too():
-    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([1], [0.1, 1.0])
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay(
+        [1], [0.1, 1.0]
+    )
     model = network()
     optimizer = MultiRateSGD(schedule, multipliers=MULTIPLIERS)
     before = values(model)
-    ones = [np.ones(w.shape, "float32") for w in model.weights]
+    ones = tensors(np.ones(w.shape) for w in model.weights)
     for _ in range(3):
         optimizer.apply(ones, model.weights)
     expected = {
@@ -117,7 +123,7 @@ def test_l2_is_a_gradient_before_momentum():
         gradients = random_gradients(model, step)
         optimizer.apply(gradients, model.weights)
         for name, gradient in zip(expected, gradients, strict=True):
-            decayed = gradient + 0.05 * expected[name]
+            decayed = ops.convert_to_numpy(gradient) + 0.05 * expected[name]
             velocity[name] = 0.9 * velocity[name] + decayed
             rate = 0.1 * FACTORS[name]
             expected[name] = expected[name] - rate * velocity[name]
@@ -127,10 +133,9 @@ def test_l2_is_a_gradient_before_momentum():
 def test_decay_of_adamw_keeps_the_common_rate():
     model = network()
     before = values(model)
-    optimizer = MultiRateAdamW(
-        0.1, weight_decay=0.5, multipliers=MULTIPLIERS
-    )
-    optimizer.apply([np.zeros(w.shape, "float32") for w in model.weights], model.weights)
+    optimizer = MultiRateAdamW(0.1, weight_decay=0.5, multipliers=MULTIPLIERS)
+    zeros = tensors(np.zeros(w.shape) for w in model.weights)
+    optimizer.apply(zeros, model.weights)
     expected = {name: w * (1 - 0.1 * 0.5) for name, w in before.items()}
     assert_close(values(model), expected, rtol=1e-5)
 
@@ -152,7 +157,9 @@ def test_config_round_trips(ours, plain, arguments):
 
 
 @every_optimizer
-def test_saved_model_goes_on_as_if_never_saved(ours, plain, arguments, tmp_path):
+def test_saved_model_goes_on_as_if_never_saved(
+    ours, plain, arguments, tmp_path
+):
     rng = np.random.default_rng(5)
     x, y = rng.normal(size=(4, 3)), rng.normal(size=(4, 2))
     model = network()
@@ -163,7 +170,7 @@ def test_saved_model_goes_on_as_if_never_saved(ours, plain, arguments, tmp_path)
     assert loaded.optimizer.multipliers == MULTIPLIERS
     for each in (model, loaded):
         each.fit(x, y, verbose=0)
-    assert_close(values(loaded), values(model), rtol=1e-6)
+    assert_close(values(loaded), values(model), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.skipif(

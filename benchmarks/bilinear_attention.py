@@ -1,0 +1,141 @@
+"""Bilinear attention in one piece and in chunks: time and peak memory.
+
+    python -m benchmarks.bilinear_attention
+
+The layer has the sizes of the published multi-label models: 9 x 9 cells of
+2,048 features, queries of 300, rank 1,024. Variants take turns, so that what
+else the machine does falls on all of them alike; every peak is that of a
+process of its own, less what the process held before the first run.
+"""
+
+import multiprocessing
+import os
+import pathlib
+
+from benchmarks import timing
+
+BATCH = 4
+QUERIES = (80, 500)
+LIMITS = (None, 32, 8)
+REPEATS = 7
+
+
+def main():
+    rows = []
+    for queries in QUERIES:
+        seconds = {
+            kind: timing.alternate(
+                {limit: run(kind, queries, limit)[1] for limit in LIMITS},
+                REPEATS,
+            )
+            for kind in ("prediction", "step")
+        }
+        rows += [describe(queries, limit, seconds) for limit in LIMITS]
+    timing.write_table(
+        "bilinear_attention",
+        "Bilinear attention in one piece and in chunks",
+        [
+            f"`BilinearAttention(rank=1024)`, batch {BATCH}, 81 cells of "
+            "2,048 features, queries of 300, TensorFlow, float32.",
+            "`memory_limit` is the bound for the product tensor of one sample; "
+            "the bound of the batch is as many times larger. A step computes "
+            "the gradients of all weights and of the map.",
+            "Times are medians; ratios are medians, over rounds, of the time "
+            "divided by that in one piece. Peaks are resident memory of a "
+            "process, beyond what it held before the first run.",
+        ],
+        [
+            "queries",
+            "memory_limit",
+            "queries at once",
+            "prediction",
+            "ratio",
+            "peak",
+            "step",
+            "ratio",
+            "peak",
+        ],
+        rows,
+    )
+
+
+def describe(queries, limit, seconds):
+    cells = []
+    for kind, by_limit in seconds.items():
+        ratio = timing.median_ratio(by_limit, limit, None)
+        cells += [
+            f"{timing.milliseconds(by_limit[limit]):.0f} ms",
+            f"{ratio:.2f}",
+            f"{peak_of_a_process(kind, queries, limit):.0f} MiB",
+        ]
+    layer = make_layer(limit)
+    at_once = layer._queries_at_once(queries, (9, 9)) or queries
+    bound = "none" if limit is None else f"{limit} MiB"
+    return [queries, bound, at_once, *cells]
+
+
+def make_layer(limit):
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from keras_fusion.layers import BilinearAttention
+
+    return BilinearAttention(1024, memory_limit=limit)
+
+
+def run(kind, queries, limit):
+    """Returns a function that traces the work, and one that does it."""
+    layer = make_layer(limit)
+
+    import numpy as np
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    query = rng.normal(size=(1, queries, 300)).astype("float32")
+    value = rng.normal(size=(BATCH, 9, 9, 2048)).astype("float32")
+    query, value = tf.constant(query), tf.constant(value)
+    layer.build(query.shape, value.shape)
+    weights = [weight.value for weight in layer.trainable_weights]
+
+    @tf.function(jit_compile=False)
+    def predict():
+        return layer(query, value)
+
+    @tf.function(jit_compile=False)
+    def step():
+        with tf.GradientTape() as tape:
+            tape.watch(value)
+            loss = tf.reduce_mean(tf.square(layer(query, value)))
+        return tape.gradient(loss, [value, *weights])
+
+    function = {"prediction": predict, "step": step}[kind]
+
+    def finished():
+        for tensor in tf.nest.flatten(function()):
+            tensor.numpy()
+
+    return function.get_concrete_function, finished
+
+
+def peak_of_a_process(kind, queries, limit):
+    # Spawned: a fork would inherit the memory of this process.
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(peak, (kind, queries, limit))
+
+
+def peak(kind, queries, limit):
+    """MiB that three runs take in this process."""
+    trace, work = run(kind, queries, limit)
+    trace()
+    before = resident("VmRSS")
+    for _ in range(3):
+        work()
+    return resident("VmHWM") - before
+
+
+def resident(field):
+    status = pathlib.Path("/proc/self/status").read_text()
+    line = next(x for x in status.splitlines() if x.startswith(field))
+    return int(line.split()[1]) / 1024
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""Single modalities against ways to fuse them, on your images.
+
+    python -m benchmarks.modality_fusion --data-dir DIR \\
+        --modalities rgb thermal depth
+
+Every row trains the same network for the same number of steps on the same
+crops, once for each seed, and is measured on the validation part, on which
+nothing was chosen or stopped. Runs are those of `rgbd_segmentation`, under
+RUNS_DIR; finished ones are not trained again, so a stopped benchmark goes on.
+"""
+
+import dataclasses
+import datetime
+import platform
+import statistics
+import sys
+from pathlib import Path
+
+from applications import startup
+
+startup.import_tensorflow()
+
+import keras  # noqa: E402
+import tyro  # noqa: E402
+
+from applications import training  # noqa: E402
+from applications.rgbd_segmentation.config import PRESETS  # noqa: E402
+from applications.rgbd_segmentation.config import Config  # noqa: E402
+
+TASK = "rgbd_segmentation"
+FUSIONS = ("none", "sum", "concat", "squeeze_excite", "exchange")
+JOINT = "exchange joint"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Compares single modalities and fusions of them."""
+
+    config: Config = PRESETS["default"]
+    """Settings of every row but for fusion, modalities and seed."""
+    alone: bool = True
+    """Train each modality alone too."""
+    fusions: tuple[str, ...] = FUSIONS
+    """Fusions to train."""
+    joint: bool = True
+    """Train exchange with --ensemble-gradient too."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds over which a row's mean and deviation are taken."""
+    out: Path = Path("benchmarks/results/modality_fusion.md")
+    """File for the table."""
+
+
+def main(comparison: Comparison) -> None:
+    runs = {label: [] for label, _ in variants(comparison)}
+    for seed in comparison.seeds:
+        for label, config in variants(comparison):
+            keras.backend.clear_session()
+            name = f"{config.name}-{label.replace(' ', '-')}-{seed}"
+            run = dataclasses.replace(config, seed=seed, name=name)
+            runs[label].append(training.train(TASK, run))
+    rows = [row for label in runs for row in describe(label, runs[label])]
+    write(comparison, rows)
+    print("\n".join(table(rows)))
+
+
+def variants(comparison: Comparison) -> list[tuple[str, Config]]:
+    config = comparison.config
+    alone = [
+        (f"{m} alone", dataclasses.replace(config, modalities=(m,)))
+        for m in config.modalities
+    ]
+    fused = [
+        (fusion, dataclasses.replace(config, fusion=fusion))
+        for fusion in comparison.fusions
+    ]
+    joint = (JOINT, dataclasses.replace(config, ensemble_gradient=True))
+    return alone * comparison.alone + fused + [joint] * comparison.joint
+
+
+def describe(label: str, runs: list[dict]) -> list[dict]:
+    """A row for each output, the one that a user would take first."""
+    outputs = list(runs[0]["mean_iou"])[::-1]
+    classes = list(runs[0]["iou_by_class"][outputs[0]])
+    rows = []
+    for output in outputs:
+        row = {"network": label, "output": output}
+        row[f"IoU {classes[-1]}"] = spread(
+            [run["iou_by_class"][output][classes[-1]] for run in runs]
+        )
+        row["mean IoU"] = spread([run["mean_iou"][output] for run in runs])
+        row["exchanged %"] = row["weight"] = ""
+        if output in runs[0].get("ensemble_weights", {}):
+            row["weight"] = spread(
+                [run["ensemble_weights"][output] for run in runs]
+            )
+        if "exchanged_channels" in runs[0] and output != "ensemble":
+            row["exchanged %"] = spread(
+                [run["exchanged_share"][output] for run in runs]
+            )
+        row["parameters"] = f"{runs[0]['parameters']:,}"
+        row["s/step"] = f"{min(run['seconds_per_step'] for run in runs):.3f}"
+        rows.append(row)
+    return rows
+
+
+def spread(values: list[float]) -> str:
+    """Mean and sample deviation, in per cent."""
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{100 * statistics.mean(values):.1f} ± {100 * deviation:.1f}"
+
+
+def table(rows: list[dict]) -> list[str]:
+    heads = list(rows[0])
+    lines = [heads, ["---"] * len(heads), *(list(row.values()) for row in rows)]
+    return ["| " + " | ".join(map(str, line)) + " |" for line in lines]
+
+
+def write(comparison: Comparison, rows: list[dict]) -> None:
+    config = comparison.config
+    text = [
+        f"# Fusion of {', '.join(config.modalities)}",
+        "",
+        f"`python -m benchmarks.modality_fusion {' '.join(sys.argv[1:])}`",
+        "",
+        f"{datetime.date.today()}, {platform.machine()}, Python "
+        f"{platform.python_version()}, Keras {keras.__version__}. "
+        f"{config.epochs} epochs, batch {config.batch_size}, crops of "
+        f"{config.crop} pixels, seeds {', '.join(map(str, comparison.seeds))}; "
+        "mean ± deviation over the seeds, in per cent.",
+        "",
+        *table(rows),
+        "",
+    ]
+    comparison.out.parent.mkdir(parents=True, exist_ok=True)
+    comparison.out.write_text("\n".join(text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Comparison))

@@ -1,0 +1,189 @@
+import functools
+
+import keras
+from keras import ops
+
+from keras_fusion.layers.bilinear_checks import check_sizes
+from keras_fusion.layers.bilinear_checks import check_vectors
+from keras_fusion.layers.power_normalization import power_normalize
+
+
+@keras.saving.register_keras_serializable(package="keras_fusion")
+class BlockTermFusion(keras.layers.Layer):
+    """Fuses projections block by block, each block by its own low-rank core.
+
+    Modalities are projected to one width and cut into blocks. Within block
+    `c` every entry of one modality meets every entry of the other through a
+    core of which each slice has at most rank `rank`:
+
+        p[m] = W[m]' x[m] + e[m]
+        z[c] = sum over r of (M[0, c, r]' p[0][c]) * (M[1, c, r]' p[1][c]) * ...
+        output = P' concatenate(normalize(z[c]) for all c) + b
+
+    where `normalize` takes signed square roots and divides by the length.
+    Blocks stand between two extremes: one block of the full width is MUTAN, a
+    Tucker fusion; blocks of width one, not normalised, are low-rank bilinear
+    pooling. Blocks are equally wide but for the last, which may be narrower.
+
+    With S features in all N modalities together, blocks of widths `s[c]` and
+    biases `M`, `e` and `b`, the layer has `(S + N) * projection_units + N *
+    rank * sum of s[c] * (s[c] + 1) + (projection_units + 1) * units` weights.
+
+    Args:
+        units: Integer, width of the output.
+        projection_units: Integer, width of the projections. Defaults to
+            `1600`, as published.
+        num_blocks: Integer, at most `projection_units`. Defaults to `20`.
+        rank: Integer, rank of the slices of each core, the paper's `R`.
+            Defaults to `15`, as published.
+        normalize: Boolean. Whether to normalise blocks. Defaults to `True`.
+
+    Call arguments:
+        inputs: List of N >= 2 tensors.
+
+    Input shape:
+        N times `(batch, features)`; the number of features may differ.
+
+    Output shape:
+        `(batch, units)`.
+
+    Raises:
+        ValueError: If the inputs are no list of two or more vectors, if their
+            widths are unknown, if a size is under 1, or if there are more
+            blocks than the projections can fill.
+
+    Example:
+
+    >>> layer = keras_fusion.layers.BlockTermFusion(
+    ...     3, projection_units=10, num_blocks=3, rank=2
+    ... )
+    >>> image, text = keras.ops.ones((2, 5)), keras.ops.ones((2, 4))
+    >>> tuple(layer([image, text]).shape), layer.block_sizes
+    ((2, 3), [4, 4, 2])
+
+    Reference:
+
+    - [Ben-younes et al., 2019](https://arxiv.org/abs/1902.00038) (BLOCK) and
+      [Ben-younes et al., 2017](https://arxiv.org/abs/1705.06676) (MUTAN), in
+      the form of the released code; more than two modalities are our
+      generalisation.
+    """
+
+    def __init__(
+        self,
+        units,
+        projection_units=1600,
+        num_blocks=20,
+        rank=15,
+        normalize=True,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_sizes(
+            units=units,
+            projection_units=projection_units,
+            num_blocks=num_blocks,
+            rank=rank,
+        )
+        size = -(-projection_units // num_blocks)
+        last = projection_units - size * (num_blocks - 1)
+        if last < 1:
+            raise ValueError(
+                f"{num_blocks} blocks of {size} do not fit into "
+                f"`projection_units`: the last would be empty. Received: "
+                f"projection_units={projection_units}, "
+                f"num_blocks={num_blocks}. Use at most "
+                f"{-(-projection_units // size)} blocks or more units."
+            )
+        self.units = units
+        self.projection_units = projection_units
+        self.num_blocks = num_blocks
+        self.rank = rank
+        self.normalize = normalize
+        # Blocks of one width run as one einsum: (count, width) of each kind.
+        self._kinds = [(num_blocks, size)]
+        if last < size:
+            self._kinds = [(num_blocks - 1, size), (1, last)]
+
+    @property
+    def block_sizes(self):
+        """List of the widths of the blocks."""
+        return [size for count, size in self._kinds for _ in range(count)]
+
+    def build(self, input_shape):
+        widths = check_vectors(self, input_shape)
+        self.projections = [
+            self._dense(f"projection_{m}", self.projection_units, width)
+            for m, width in enumerate(widths)
+        ]
+        self.cores = [
+            [self._core(kind, m) for m in range(len(widths))]
+            for kind in range(len(self._kinds))
+        ]
+        self.output_projection = self._dense(
+            "output", self.units, self.projection_units
+        )
+
+    def _dense(self, name, units, width):
+        dense = keras.layers.Dense(units, dtype=self.dtype_policy, name=name)
+        dense.build((None, width))
+        return dense
+
+    def _core(self, kind, m):
+        count, size = self._kinds[kind]
+        core = keras.layers.EinsumDense(
+            "bcs,csrt->bcrt",
+            output_shape=(count, self.rank, size),
+            bias_axes="crt",
+            # Fans are those of one block, not of all blocks together.
+            kernel_initializer=keras.initializers.RandomUniform(
+                -(size**-0.5), size**-0.5
+            ),
+            dtype=self.dtype_policy,
+            name=f"core_{kind}_{m}",
+        )
+        core.build((None, count, size))
+        return core
+
+    def call(self, inputs):
+        projected = [
+            projection(x)
+            for projection, x in zip(self.projections, inputs, strict=True)
+        ]
+        fused = []
+        start = 0
+        for (count, size), cores in zip(self._kinds, self.cores, strict=True):
+            stop = start + count * size
+            fused.append(
+                self._fuse([x[:, start:stop] for x in projected], cores, size)
+            )
+            start = stop
+        return self.output_projection(ops.concatenate(fused, axis=-1))
+
+    def _fuse(self, parts, cores, size):
+        # Squares and more of activations overflow half precision.
+        wide = keras.backend.result_type(self.compute_dtype, "float32")
+        terms = [
+            ops.cast(
+                core(ops.reshape(x, (-1, x.shape[-1] // size, size))), wide
+            )
+            for core, x in zip(cores, parts, strict=True)
+        ]
+        blocks = ops.sum(functools.reduce(ops.multiply, terms), axis=2)
+        if self.normalize:
+            blocks = power_normalize(blocks)
+        blocks = ops.reshape(blocks, (-1, parts[0].shape[-1]))
+        return ops.cast(blocks, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0][0], self.units)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "projection_units": self.projection_units,
+            "num_blocks": self.num_blocks,
+            "rank": self.rank,
+            "normalize": self.normalize,
+        }

@@ -1,0 +1,134 @@
+import functools
+
+import keras
+from keras import ops
+
+from keras_fusion.layers.bilinear_checks import check_sizes
+from keras_fusion.layers.bilinear_checks import check_vectors
+from keras_fusion.layers.power_normalization import power_normalize
+
+
+@keras.saving.register_keras_serializable(package="keras_fusion")
+class CompactBilinearPooling(keras.layers.Layer):
+    """Sketches the outer product of the modalities, without making it.
+
+    A count sketch adds every feature `i`, times a random sign `s[m][i]`, to a
+    random place `h[m][i]` of `units`. The circular convolution of the sketches
+    of all modalities is the sketch of their outer product, with places added
+    modulo `units` and signs multiplied, and costs a few fast Fourier
+    transforms:
+
+        sketch(x, m)[k] = sum of s[m][i] * x[i] over i with h[m][i] = k
+        output = normalize(irfft(rfft(sketch(x[0], 0)) * rfft(...) * ...))
+
+    where `normalize` takes signed square roots and divides by the length.
+    Without it the inner product of two outputs is on average that of the
+    outer products, with a variance that falls as `1 / units`: thousands of
+    units are needed, and the layer behind grows with them.
+
+    The layer has no trainable weights. The places and signs are drawn once,
+    saved with the model, and count two integers a feature.
+
+    Args:
+        units: Integer, width of the output, the paper's `d`. Published models
+            have 16,000.
+        normalize: Boolean. Whether to normalise. Defaults to `True`.
+        seed: Integer or `None`, seed of the places and signs.
+
+    Call arguments:
+        inputs: List of N >= 2 tensors.
+
+    Input shape:
+        N times `(batch, features)`; the number of features may differ.
+
+    Output shape:
+        `(batch, units)`.
+
+    Raises:
+        ValueError: If the inputs are no list of two or more vectors, if their
+            widths are unknown, or if `units` is under 1.
+
+    Example:
+
+    >>> layer = keras_fusion.layers.CompactBilinearPooling(1000, seed=0)
+    >>> image, text = keras.random.normal((2, 4, 20), seed=0)
+    >>> tuple(layer([image, text]).shape), len(layer.trainable_weights)
+    ((4, 1000), 0)
+
+    Reference:
+
+    - [Fukui et al., 2016](https://arxiv.org/abs/1606.01847), algorithm 1;
+      more than two modalities are our generalisation.
+    """
+
+    def __init__(self, units, normalize=True, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        check_sizes(units=units)
+        self.units = units
+        self.normalize = normalize
+        self.seed = seed
+
+    def build(self, input_shape):
+        widths = check_vectors(self, input_shape)
+        self.places = [
+            self._draw(f"places_{m}", width, 2 * m, self._random_places)
+            for m, width in enumerate(widths)
+        ]
+        self.signs = [
+            self._draw(f"signs_{m}", width, 2 * m + 1, self._random_signs)
+            for m, width in enumerate(widths)
+        ]
+
+    def _draw(self, name, width, index, random):
+        # Each weight needs numbers of its own from the one seed.
+        seed = None if self.seed is None else self.seed + 7919 * index
+        return self.add_weight(
+            shape=(width,),
+            initializer=lambda shape, dtype: random(shape, dtype, seed),
+            dtype="int32",
+            trainable=False,
+            name=name,
+        )
+
+    def _random_places(self, shape, dtype, seed):
+        return keras.random.randint(shape, 0, self.units, dtype, seed)
+
+    def _random_signs(self, shape, dtype, seed):
+        return 2 * keras.random.randint(shape, 0, 2, dtype, seed) - 1
+
+    def call(self, inputs):
+        # There are no transforms of half precision.
+        wide = keras.backend.result_type(self.compute_dtype, "float32")
+        spectra = [
+            ops.rfft(self._sketch(ops.cast(x, wide), m))
+            for m, x in enumerate(inputs)
+        ]
+        spectrum = functools.reduce(_complex_product, spectra)
+        output = ops.irfft(spectrum, fft_length=self.units)
+        if self.normalize:
+            output = power_normalize(output)
+        return ops.cast(output, self.compute_dtype)
+
+    def _sketch(self, x, m):
+        signed = x * ops.cast(self.signs[m], x.dtype)
+        summed = ops.segment_sum(
+            ops.transpose(signed), self.places[m], num_segments=self.units
+        )
+        return ops.transpose(summed)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0][0], self.units)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "normalize": self.normalize,
+            "seed": self.seed,
+        }
+
+
+def _complex_product(a, b):
+    real = a[0] * b[0] - a[1] * b[1]
+    imaginary = a[0] * b[1] + a[1] * b[0]
+    return real, imaginary

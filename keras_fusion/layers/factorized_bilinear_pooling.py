@@ -1,0 +1,150 @@
+import functools
+
+import keras
+from keras import ops
+
+from keras_fusion.layers.bilinear_checks import check_sizes
+from keras_fusion.layers.bilinear_checks import check_vectors
+from keras_fusion.layers.power_normalization import power_normalize
+
+
+@keras.saving.register_keras_serializable(package="keras_fusion")
+class FactorizedBilinearPooling(keras.layers.Layer):
+    """Sums products of projections over windows, one window a unit.
+
+    Every unit has factors of its own, `rank` of them, so that unit `i` of one
+    block is the bilinear form `x' U[i] V[i]' y`:
+
+        z = dropout((U[0]' x[0] + c[0]) * (U[1]' x[1] + c[1]) * ...)
+        output[i] = sum of z over window i of `rank` neighbours
+
+    A signed square root and division by the length follow, since products of
+    features vary much more in size than features do. This is MFB. With
+    `num_blocks` above 1 it is MFH: block `p` multiplies its product by that
+    of block `p - 1`, which raises the order of the form, and the blocks,
+    normalised one by one, lie side by side in the output.
+
+    With S features in all N modalities together, the layer has
+    `(S + N) * rank * units` weights, `N * rank * units` fewer without
+    projection biases, whatever the number of blocks.
+
+    Args:
+        units: Integer, width of the output, divisible by `num_blocks`.
+        rank: Integer, width of the windows, the paper's `k`. Defaults to `5`,
+            as published.
+        num_blocks: Integer, order of the chain: 1 is MFB. Defaults to `1`.
+        dropout: Float, rate of the dropout of the products. Defaults to
+            `0.1`, as published.
+        normalize: Boolean. Whether to normalise. Defaults to `True`.
+        projection_bias: Boolean. Whether projections have the biases `c`.
+            Defaults to `True`.
+        seed: Integer or `None`, seed of the dropout.
+
+    Call arguments:
+        inputs: List of N >= 2 tensors.
+        training: Boolean. Whether to drop.
+
+    Input shape:
+        N times `(batch, features)`; the number of features may differ.
+
+    Output shape:
+        `(batch, units)`.
+
+    Raises:
+        ValueError: If the inputs are no list of two or more vectors, if their
+            widths are unknown, if a size is under 1, or if `units` cannot be
+            divided by `num_blocks`.
+
+    Example:
+
+    >>> layer = keras_fusion.layers.FactorizedBilinearPooling(8, num_blocks=2)
+    >>> image, text = keras.random.normal((2, 3, 6), seed=0)
+    >>> fused = layer([image, text])
+    >>> tuple(fused.shape)
+    (3, 8)
+    >>> lengths = keras.ops.norm(keras.ops.reshape(fused, (3, 2, 4)), axis=-1)
+    >>> keras.ops.convert_to_numpy(lengths).round(4).tolist()
+    [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]
+
+    Reference:
+
+    - [Yu et al., 2017](https://arxiv.org/abs/1708.01471) (MFB) and
+      [Yu et al., 2018](https://arxiv.org/abs/1708.03619) (MFH); more than two
+      modalities are our generalisation.
+    """
+
+    def __init__(
+        self,
+        units,
+        rank=5,
+        num_blocks=1,
+        dropout=0.1,
+        normalize=True,
+        projection_bias=True,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_sizes(units=units, rank=rank, num_blocks=num_blocks)
+        if units % num_blocks:
+            raise ValueError(
+                "`units` must be divisible by `num_blocks`. "
+                f"Received: units={units}, num_blocks={num_blocks}"
+            )
+        self.units = units
+        self.rank = rank
+        self.num_blocks = num_blocks
+        self.dropout = dropout
+        self.normalize = normalize
+        self.projection_bias = projection_bias
+        self.seed = seed
+
+    def build(self, input_shape):
+        self.projections = []
+        for m, width in enumerate(check_vectors(self, input_shape)):
+            projection = keras.layers.Dense(
+                self.units * self.rank,
+                use_bias=self.projection_bias,
+                dtype=self.dtype_policy,
+                name=f"projection_{m}",
+            )
+            projection.build((None, width))
+            self.projections.append(projection)
+        # Squares and more of activations overflow half precision.
+        self._wide = keras.backend.result_type(self.compute_dtype, "float32")
+        self.dropouts = keras.layers.Dropout(
+            self.dropout, seed=self.seed, dtype=self._wide, name="dropout"
+        )
+
+    def call(self, inputs, training=False):
+        shape = (-1, self.num_blocks, self.units // self.num_blocks, self.rank)
+        product = functools.reduce(
+            ops.multiply,
+            [
+                ops.cast(projection(x), self._wide)
+                for projection, x in zip(self.projections, inputs, strict=True)
+            ],
+        )
+        product = ops.reshape(product, shape)
+        blocks, chain = [], 1.0
+        for block in range(self.num_blocks):
+            chain = self.dropouts(chain * product[:, block], training=training)
+            pooled = ops.sum(chain, axis=-1)
+            blocks.append(power_normalize(pooled) if self.normalize else pooled)
+        output = ops.concatenate(blocks, axis=-1)
+        return ops.cast(output, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0][0], self.units)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "rank": self.rank,
+            "num_blocks": self.num_blocks,
+            "dropout": self.dropout,
+            "normalize": self.normalize,
+            "projection_bias": self.projection_bias,
+            "seed": self.seed,
+        }

@@ -1,0 +1,119 @@
+import keras
+from keras import ops
+
+from keras_fusion.layers.bilinear_checks import check_sizes
+from keras_fusion.layers.bilinear_checks import check_vectors
+
+
+@keras.saving.register_keras_serializable(package="keras_fusion")
+class GatedMultimodalUnit(keras.layers.Layer):
+    """Mixes the modalities, unit by unit, by gates that look at all of them.
+
+    Every modality proposes a value for each unit, and gates that see the
+    concatenation of all modalities decide how far each proposal counts:
+
+        h[m] = act(W[m]' x[m])
+        a[m] = V[m]' concatenate(x[0], ..., x[N-1])
+        output = sum over m of gate[m] * h[m]
+
+    With tied gates, `gate` is the softmax of `a` over the modalities, and the
+    last `a` is 0: the gates of a unit sum to 1. For two modalities this is
+    the bimodal unit, `z * h[0] + (1 - z) * h[1]` with `z = sigmoid(a[0])`.
+    With `tied_gates=False`, the general unit, every modality has a gate of its
+    own, `sigmoid(a[m])`.
+
+    There are no biases, as published: a modality of zeros, which stands for
+    an absent one, proposes 0. Choose it when the reliability of modalities
+    varies from sample to sample; `gates` shows what it decided.
+
+    With S features in all N modalities together, the layer has
+    `S * units + (N - 1) * S * units` weights; untied, `S * units` more.
+
+    Args:
+        units: Integer, width of the output.
+        activation: Activation function of the proposals. Defaults to
+            `"tanh"`.
+        tied_gates: Boolean. Whether the gates of a unit sum to 1. Defaults to
+            `True`.
+
+    Call arguments:
+        inputs: List of N >= 2 tensors.
+
+    Input shape:
+        N times `(batch, features)`; the number of features may differ.
+
+    Output shape:
+        `(batch, units)`.
+
+    Raises:
+        ValueError: If the inputs are no list of two or more vectors, if their
+            widths are unknown, or if `units` is under 1.
+
+    Example:
+
+    >>> layer = keras_fusion.layers.GatedMultimodalUnit(3)
+    >>> image, text = keras.ops.ones((2, 5)), keras.ops.ones((2, 4))
+    >>> tuple(layer([image, text]).shape), layer.count_params()
+    ((2, 3), 54)
+    >>> gates = keras.ops.convert_to_numpy(layer.gates([image, text]))
+    >>> gates.shape, bool(np.allclose(gates.sum(axis=1), 1))
+    ((2, 2, 3), True)
+
+    Reference:
+
+    - [Arevalo et al., 2017](https://arxiv.org/abs/1702.01992), the gated
+      multimodal unit; tied gates of more than two modalities are our
+      generalisation of its bimodal form.
+    """
+
+    def __init__(self, units, activation="tanh", tied_gates=True, **kwargs):
+        super().__init__(**kwargs)
+        check_sizes(units=units)
+        self.units = units
+        self.activation = keras.activations.get(activation)
+        self.tied_gates = tied_gates
+
+    def build(self, input_shape):
+        widths = check_vectors(self, input_shape)
+        self.proposals = [
+            self._dense(f"proposal_{m}", self.units, width)
+            for m, width in enumerate(widths)
+        ]
+        gates = len(widths) - 1 if self.tied_gates else len(widths)
+        self.gate = self._dense("gate", gates * self.units, sum(widths))
+
+    def _dense(self, name, units, width):
+        dense = keras.layers.Dense(
+            units, use_bias=False, dtype=self.dtype_policy, name=name
+        )
+        dense.build((None, width))
+        return dense
+
+    def call(self, inputs):
+        proposed = [
+            self.activation(proposal(x))
+            for proposal, x in zip(self.proposals, inputs, strict=True)
+        ]
+        # (batch, modalities, units)
+        return ops.sum(self.gates(inputs) * ops.stack(proposed, axis=1), axis=1)
+
+    def gates(self, inputs):
+        """Returns the gates, `(batch, modalities, units)`, of `inputs`."""
+        logits = self.gate(ops.concatenate(inputs, axis=-1))
+        gates = logits.shape[-1] // self.units
+        logits = ops.reshape(logits, (-1, gates, self.units))
+        if not self.tied_gates:
+            return ops.sigmoid(logits)
+        last = ops.zeros_like(logits[:, :1])
+        return ops.softmax(ops.concatenate([logits, last], axis=1), axis=1)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0][0], self.units)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "activation": keras.activations.serialize(self.activation),
+            "tied_gates": self.tied_gates,
+        }

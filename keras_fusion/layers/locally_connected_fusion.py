@@ -1,0 +1,178 @@
+import keras
+import numpy as np
+from keras import ops
+
+from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.layers.input_checks import check_modalities
+from keras_fusion.layers.input_checks import check_same_shape
+
+
+@keras.saving.register_keras_serializable(package="keras_fusion")
+class LocallyConnectedFusion(keras.layers.Layer):
+    """Adds up branches with a weight of its own for each channel of each.
+
+        output[k] = activation(sum over s of kernel[k, s] * inputs[s][k]
+                               + bias[k])
+
+    Which branch serves a channel best is learned channel by channel. On
+    vectors that global pooling has left, this is the fusion of convolutional
+    fusion networks. Maps are fused in the same way with the weights of a
+    channel shared over positions, so that sizes may change; with
+    `per_position=True` each position has its own, for maps of known size.
+    Both of these are ours.
+
+    With S branches and K channels the layer has `K * (S + 1)` trainable
+    weights, `K * S` without bias, and as many for each position with
+    `per_position`.
+
+    Args:
+        activation: Activation of the sum. Defaults to `"relu"`.
+        use_bias: Boolean. Whether to add a bias. Defaults to `True`.
+        per_position: Boolean. Whether every position has its own weights.
+            Defaults to `False`.
+        kernel_initializer: Initializer of the weights `(..., K, S)`. Defaults
+            to `None`, which takes `1 / S` and starts as the mean.
+        bias_initializer: Initializer of the bias. Defaults to `"zeros"`.
+        kernel_regularizer: Regularizer of the weights. Defaults to `None`.
+
+    Call arguments:
+        inputs: List of S >= 1 tensors of one shape.
+
+    Input shape:
+        S times `(batch, ..., channels)`, of any rank from 2 on.
+
+    Output shape:
+        That shape.
+
+    Raises:
+        ValueError: If the inputs are no list of tensors or differ in shape,
+            if the channels, or with `per_position` the sizes, are unknown.
+
+    Example:
+
+    >>> layer = keras_fusion.layers.LocallyConnectedFusion()
+    >>> early, late = keras.ops.ones((1, 2)), keras.ops.zeros((1, 2))
+    >>> keras.ops.convert_to_numpy(layer([early, late]))
+    array([[0.5, 0.5]], dtype=float32)
+    >>> layer.branch_weights
+    array([[0.5, 0.5],
+           [0.5, 0.5]], dtype=float32)
+
+    Reference:
+
+    - [Liu et al., 2017](https://arxiv.org/abs/1611.05503), the locally
+      connected fusion module, as in its released code.
+    """
+
+    def __init__(
+        self,
+        activation="relu",
+        use_bias=True,
+        per_position=False,
+        kernel_initializer=None,
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.activation = keras.activations.get(activation)
+        self.use_bias = use_bias
+        self.per_position = per_position
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+
+    def build(self, input_shape):
+        check_modalities(self, input_shape, at_least=1)
+        check_same_shape(self, input_shape)
+        branches = len(input_shape)
+        places = (check_channels(self, input_shape[0], -1),)
+        if self.per_position:
+            places = tuple(input_shape[0][1:])
+            if None in places:
+                raise ValueError(
+                    f"{self.name} has weights for every position and needs "
+                    "to know how many there are. Received: input shape "
+                    f"{tuple(input_shape[0])}. Set the sizes in "
+                    "`keras.Input`, or `per_position=False`."
+                )
+        self.kernel = self.add_weight(
+            shape=(*places, branches),
+            initializer=self.kernel_initializer
+            or keras.initializers.Constant(1 / branches),
+            regularizer=self.kernel_regularizer,
+            name="kernel",
+        )
+        if self.use_bias:
+            self.bias = self.add_weight(
+                shape=places, initializer=self.bias_initializer, name="bias"
+            )
+
+    def call(self, inputs):
+        weights = ops.unstack(self.kernel, axis=-1)
+        outputs = sum(w * x for w, x in zip(weights, inputs, strict=True))
+        if self.use_bias:
+            outputs = outputs + self.bias
+        return self.activation(outputs)
+
+    @property
+    def branch_weights(self):
+        """Array `(channels, S)`, behind positions if they have their own."""
+        return ops.convert_to_numpy(self.kernel)
+
+    def branch_statistics(self, branches=None):
+        """Says how much each branch counts.
+
+        Args:
+            branches: List of S arrays, what the branches gave on a data set.
+                Weights alone mislead where branches differ in scale.
+
+        Returns:
+            Dict of arrays `(S,)`: `"mean"` and `"mean_absolute"` of the
+            weights; `"share"`, the part of each branch in the absolute
+            weights of a channel, averaged over channels; with `branches` also
+            `"contribution"`, the same after each weight is multiplied by the
+            mean absolute value that it meets.
+        """
+        weights = self.branch_weights
+        weights = weights.reshape(-1, weights.shape[-1])
+        sizes = np.abs(weights)
+        statistics = {
+            "mean": weights.mean(axis=0),
+            "mean_absolute": sizes.mean(axis=0),
+            "share": share(sizes),
+        }
+        if branches is not None:
+            places = self.kernel.shape[:-1]
+            met = [
+                np.abs(branch).reshape(-1, *places).mean(axis=0).ravel()
+                for branch in branches
+            ]
+            statistics["contribution"] = share(sizes * np.stack(met, axis=-1))
+        return statistics
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape[0])
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "activation": keras.activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "per_position": self.per_position,
+            "kernel_initializer": keras.initializers.serialize(
+                self.kernel_initializer
+            ),
+            "bias_initializer": keras.initializers.serialize(
+                self.bias_initializer
+            ),
+            "kernel_regularizer": keras.regularizers.serialize(
+                self.kernel_regularizer
+            ),
+        }
+
+
+def share(sizes):
+    """Each branch's part of the sum in its row, averaged over rows."""
+    total = sizes.sum(axis=1, keepdims=True)
+    return (sizes / np.where(total == 0, 1, total)).mean(axis=0)

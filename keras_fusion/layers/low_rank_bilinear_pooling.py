@@ -1,0 +1,144 @@
+import functools
+
+import keras
+from keras import ops
+
+from keras_fusion.layers.bilinear_checks import check_sizes
+from keras_fusion.layers.bilinear_checks import check_vectors
+
+
+@keras.saving.register_keras_serializable(package="keras_fusion")
+class LowRankBilinearPooling(keras.layers.Layer):
+    """Multiplies projections of all modalities, then projects the product.
+
+    A bilinear form for each unit, `x' W[i] y + b[i]`, relates every feature of
+    one modality to every feature of the other, at the cost of a matrix a unit.
+    Here the matrices have at most rank `rank` and share their factors:
+
+        h = act(U[0]' x[0] + c[0]) * act(U[1]' x[1] + c[1]) * ...
+        output = P' h + b
+
+    or, with `activate_product=True`, with the activation on the product:
+
+        h = act((U[0]' x[0] + c[0]) * (U[1]' x[1] + c[1]) * ...)
+
+    Without activation and projection biases this is exactly the bilinear form
+    with `W[i] = U[0] diag(P[:, i]) U[1]'`; the biases add the linear terms of
+    each modality. `shortcut=True` adds a projection of every modality to the
+    output. It is the smallest of the bilinear fusions, and the one to begin
+    with.
+
+    With S features in all N modalities together, the layer has
+    `(S + N) * rank + (rank + 1) * units` weights, `N * rank` fewer without
+    projection biases, and `(S + N) * units` more with the shortcut.
+
+    Args:
+        units: Integer, width of the output.
+        rank: Integer, width of the projections, the paper's `d`. Defaults to
+            `1200`, as published.
+        activation: Activation function. Defaults to `"tanh"`.
+        activate_product: Boolean. Whether the product is activated instead of
+            each projection. Defaults to `False`, as published.
+        projection_bias: Boolean. Whether projections have the biases `c`.
+            Defaults to `True`.
+        shortcut: Boolean. Whether to add a linear projection of each modality
+            to the output. Defaults to `False`.
+
+    Call arguments:
+        inputs: List of N >= 2 tensors.
+
+    Input shape:
+        N times `(batch, features)`; the number of features may differ.
+
+    Output shape:
+        `(batch, units)`.
+
+    Raises:
+        ValueError: If the inputs are no list of two or more vectors, if their
+            widths are unknown, or if a size is under 1.
+
+    Example:
+
+    >>> layer = keras_fusion.layers.LowRankBilinearPooling(3, rank=8)
+    >>> image, text = keras.ops.ones((2, 5)), keras.ops.ones((2, 4))
+    >>> tuple(layer([image, text]).shape), layer.count_params()
+    ((2, 3), 115)
+
+    Reference:
+
+    - [Kim et al., 2017](https://arxiv.org/abs/1610.04325), equations 3 to 7;
+      more than two modalities are our generalisation.
+    """
+
+    def __init__(
+        self,
+        units,
+        rank=1200,
+        activation="tanh",
+        activate_product=False,
+        projection_bias=True,
+        shortcut=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_sizes(units=units, rank=rank)
+        self.units = units
+        self.rank = rank
+        self.activation = keras.activations.get(activation)
+        self.activate_product = activate_product
+        self.projection_bias = projection_bias
+        self.shortcut = shortcut
+
+    def build(self, input_shape):
+        widths = check_vectors(self, input_shape)
+        self.projections = [
+            self._dense(f"projection_{m}", self.rank, width)
+            for m, width in enumerate(widths)
+        ]
+        self.output_projection = self._dense(
+            "output", self.units, self.rank, use_bias=True
+        )
+        self.shortcuts = [
+            self._dense(f"shortcut_{m}", self.units, width, use_bias=True)
+            for m, width in enumerate(widths)
+            if self.shortcut
+        ]
+
+    def _dense(self, name, units, width, use_bias=None):
+        dense = keras.layers.Dense(
+            units,
+            use_bias=self.projection_bias if use_bias is None else use_bias,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+        dense.build((None, width))
+        return dense
+
+    def call(self, inputs):
+        projected = [
+            projection(x)
+            for projection, x in zip(self.projections, inputs, strict=True)
+        ]
+        if self.activate_product:
+            product = self.activation(functools.reduce(ops.multiply, projected))
+        else:
+            activated = [self.activation(x) for x in projected]
+            product = functools.reduce(ops.multiply, activated)
+        output = self.output_projection(product)
+        for shortcut, x in zip(self.shortcuts, inputs, strict=False):
+            output = output + shortcut(x)
+        return output
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0][0], self.units)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "rank": self.rank,
+            "activation": keras.activations.serialize(self.activation),
+            "activate_product": self.activate_product,
+            "projection_bias": self.projection_bias,
+            "shortcut": self.shortcut,
+        }

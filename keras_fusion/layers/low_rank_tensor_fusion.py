@@ -1,0 +1,107 @@
+import functools
+
+import keras
+from keras import ops
+
+from keras_fusion.layers.bilinear_checks import check_sizes
+from keras_fusion.layers.bilinear_checks import check_vectors
+
+
+@keras.saving.register_keras_serializable(package="keras_fusion")
+class LowRankTensorFusion(keras.layers.Layer):
+    """Tensor fusion whose weight is a sum of `rank` products of factors.
+
+    `TensorFusion` needs a weight for every product of features. Here that
+    tensor is a weighted sum of `rank` tensors, each the product of one factor
+    for each modality, and the sum over products turns into a product of sums:
+
+        z[m] = concatenate(1, x[m])
+        output = sum over r of w[r] * (F[0][r]' z[0]) * (F[1][r]' z[1]) * ...
+                 + b
+
+    The size grows with the sum of the widths instead of their product. With
+    enough rank it can equal any tensor fusion. An absent modality (zeros)
+    leaves the others to the rows of the factors that belong to the ones.
+
+    With S features in all N modalities together, the layer has
+    `rank * units * (S + N) + rank + units` weights.
+
+    Args:
+        units: Integer, width of the output.
+        rank: Integer, number of products in the sum. Defaults to `4`.
+
+    Call arguments:
+        inputs: List of N >= 2 tensors.
+
+    Input shape:
+        N times `(batch, features)`; the number of features may differ.
+
+    Output shape:
+        `(batch, units)`.
+
+    Raises:
+        ValueError: If the inputs are no list of two or more vectors, if their
+            widths are unknown, or if a size is under 1.
+
+    Example:
+
+    >>> layer = keras_fusion.layers.LowRankTensorFusion(3, rank=2)
+    >>> image, text = keras.ops.ones((2, 5)), keras.ops.ones((2, 4))
+    >>> tuple(layer([image, text]).shape), layer.count_params()
+    ((2, 3), 71)
+
+    Reference:
+
+    - [Liu et al., 2018](https://arxiv.org/abs/1806.00064), low-rank fusion
+      with modality-specific factors; the weights `w` and `b` are those of its
+      released code.
+    """
+
+    def __init__(self, units, rank=4, **kwargs):
+        super().__init__(**kwargs)
+        check_sizes(units=units, rank=rank)
+        self.units = units
+        self.rank = rank
+
+    def build(self, input_shape):
+        widths = check_vectors(self, input_shape)
+        # Unit variance of the projections, and of the weighted sum, keeps the
+        # output's from depending on rank and number of modalities.
+        self.factors = [
+            self.add_weight(
+                shape=(width + 1, self.rank * self.units),
+                initializer="lecun_normal",
+                name=f"factor_{m}",
+            )
+            for m, width in enumerate(widths)
+        ]
+        self.rank_weights = self.add_weight(
+            shape=(self.rank,),
+            initializer=keras.initializers.Constant(self.rank**-0.5),
+            name="rank_weights",
+        )
+        self.bias = self.add_weight(
+            shape=(self.units,), initializer="zeros", name="bias"
+        )
+
+    def call(self, inputs):
+        projected = [
+            self._after_one(x) @ factor
+            for x, factor in zip(inputs, self.factors, strict=True)
+        ]
+        product = functools.reduce(ops.multiply, projected)
+        product = ops.reshape(product, (-1, self.rank, self.units))
+        return ops.einsum("bru,r->bu", product, self.rank_weights) + self.bias
+
+    def _after_one(self, x):
+        return ops.concatenate([ops.ones_like(x[:, :1]), x], axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0][0], self.units)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "rank": self.rank,
+        }

@@ -1,0 +1,93 @@
+import keras
+from keras import ops
+
+from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.layers.input_checks import check_modalities
+
+
+@keras.saving.register_keras_serializable(package="keras_fusion")
+class MissingModalityToken(keras.layers.Layer):
+    """Puts a learned vector in the place of a modality that is absent.
+
+    Zeros are a value like any other: a black image is not a missing one. With
+    a vector `t[m]` for each modality, which the network can recognise,
+
+        output[m][i] = inputs[m][i]   if sample i has modality m
+                       t[m]           otherwise, at every position
+
+    and what stands in the place of an absent modality, NaN included, changes
+    neither output nor gradient. Tokens of zeros, as at the start, are plain
+    zero-filling.
+
+    The layer has as many trainable weights as the modalities have channels in
+    all.
+
+    Args:
+        initializer: Initializer of the tokens. Defaults to `"zeros"`.
+
+    Call arguments:
+        inputs: List of N >= 2 tensors.
+        presence: Mask of shape `(batch, N)`, 1 where a sample has the
+            modality, such as `ModalityDropout` returns.
+
+    Input shape:
+        For each modality `(batch, ..., channels)`, of any rank from 2 on.
+
+    Output shape:
+        As the input: a list of N tensors.
+
+    Raises:
+        ValueError: If the inputs are no list of two or more tensors, if the
+            channels are unknown, or if presence has not one column for each.
+
+    Example:
+
+    >>> layer = keras_fusion.layers.MissingModalityToken(initializer="ones")
+    >>> rgb, depth = keras.ops.zeros((2, 3)), keras.ops.zeros((2, 5))
+    >>> rgb, depth = layer([rgb, depth], np.array([[1, 1], [0, 1]]))
+    >>> keras.ops.convert_to_numpy(rgb).tolist()
+    [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
+    """
+
+    def __init__(self, initializer="zeros", **kwargs):
+        super().__init__(**kwargs)
+        self.initializer = keras.initializers.get(initializer)
+
+    def build(self, inputs_shape, presence_shape):
+        check_modalities(self, inputs_shape)
+        check_presence(self, presence_shape, len(inputs_shape))
+        self.tokens = [
+            self.add_weight(
+                shape=(check_channels(self, shape, -1),),
+                initializer=self.initializer,
+                name=f"token_{m}",
+            )
+            for m, shape in enumerate(inputs_shape)
+        ]
+
+    def call(self, inputs, presence):
+        presence = ops.cast(presence, "bool")
+        outputs = []
+        for m, x in enumerate(inputs):
+            present = ops.reshape(presence[:, m], (-1,) + (1,) * (x.ndim - 1))
+            outputs.append(ops.where(present, x, self.tokens[m]))
+        return outputs
+
+    def compute_output_shape(self, inputs_shape, presence_shape):
+        return [tuple(shape) for shape in inputs_shape]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "initializer": keras.initializers.serialize(self.initializer),
+        }
+
+
+def check_presence(layer, shape, modalities):
+    """Raises unless there is one column for each modality."""
+    if len(shape) != 2 or shape[1] != modalities:
+        raise ValueError(
+            f"{layer.name} expects `presence` of shape (batch, {modalities}), "
+            "one column for each modality. "
+            f"Received: shape {tuple(shape)}"
+        )

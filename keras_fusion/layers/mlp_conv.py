@@ -1,0 +1,150 @@
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_fusion")
+class MLPConv(keras.layers.Layer):
+    """A convolution followed by a perceptron over channels, per pixel.
+
+        h[1] = activation(convolution of x + b[1])
+        h[l] = activation(W[l] h[l - 1] + b[l])     at each pixel, l = 2 .. L
+        output = h[L]
+
+    The later steps are 1x1 convolutions: they turn the linear filter of a
+    convolution into a small network that is moved over the image.
+
+    A head of class maps needs no fully connected layer: with one map a class
+    in the last step, `keras.layers.GlobalAveragePooling2D` gives the logits.
+    As published, the class maps go through ReLU before they are averaged, so
+    that no logit is negative; `last_activation=None` leaves that out.
+
+    With `f[l]` filters in step `l` the layer has `(kernel height * kernel
+    width * channels + 1) * f[1] + sum over l > 1 of (f[l - 1] + 1) * f[l]`
+    trainable weights.
+
+    Args:
+        filters: Sequence of integers, the filters of each step. The first is
+            for the convolution.
+        kernel_size: Integer or two, the window of the convolution.
+        strides: Integer or two, the steps of its windows. Defaults to `1`.
+        padding: `"valid"` or `"same"`. Defaults to `"same"`.
+        activation: Activation of all steps but the last. Defaults to
+            `"relu"`.
+        last_activation: Activation of the last step. Defaults to `"relu"`.
+        kernel_initializer: Initializer of all kernels. Defaults to
+            `"glorot_uniform"`.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `keras.config.image_data_format()`.
+
+    Call arguments:
+        inputs: Tensor.
+
+    Input shape:
+        `(batch, height, width, channels)`, or `(batch, channels, height,
+        width)` with channels first.
+
+    Output shape:
+        `(batch, new_height, new_width, filters[-1])`, or `(batch,
+        filters[-1], new_height, new_width)`.
+
+    Raises:
+        ValueError: If `filters` is empty.
+
+    Example:
+
+    >>> images = keras.ops.ones((2, 32, 32, 3))
+    >>> layer = keras_fusion.layers.MLPConv([192, 160, 96], 5)
+    >>> tuple(layer(images).shape)
+    (2, 32, 32, 96)
+    >>> layer.count_params()
+    60928
+
+    Reference:
+
+    - [Lin et al., 2014](https://arxiv.org/abs/1312.4400), equation 2, with
+      the activations of its released models.
+    """
+
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        strides=1,
+        padding="same",
+        activation="relu",
+        last_activation="relu",
+        kernel_initializer="glorot_uniform",
+        data_format=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not filters:
+            raise ValueError(
+                "`filters` must hold the filters of at least one step. "
+                f"Received: filters={filters}"
+            )
+        self.filters = tuple(filters)
+        self.kernel_size = kernel_size
+        self.strides = strides
+        self.padding = padding
+        self.activation = keras.activations.get(activation)
+        self.last_activation = keras.activations.get(last_activation)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.data_format = data_format or keras.config.image_data_format()
+        self.steps = [self._make_step(step) for step in range(len(filters))]
+
+    def _make_step(self, step):
+        first, last = step == 0, step == len(self.filters) - 1
+        return keras.layers.Conv2D(
+            self.filters[step],
+            self.kernel_size if first else 1,
+            strides=self.strides if first else 1,
+            padding=self.padding,
+            data_format=self.data_format,
+            activation=self.last_activation if last else self.activation,
+            # A copy: one without a seed would draw all kernels alike.
+            kernel_initializer=keras.initializers.serialize(
+                self.kernel_initializer
+            ),
+            dtype=self.dtype_policy,
+            name=f"step_{step}",
+        )
+
+    def build(self, input_shape):
+        shape = input_shape
+        for step in self.steps:
+            step.build(shape)
+            shape = step.compute_output_shape(shape)
+
+    def call(self, inputs):
+        if inputs.shape[0] == 0:
+            # TensorFlow's convolution on CPUs returns the wrong shape.
+            shape = self.compute_output_shape(inputs.shape)
+            return ops.zeros(shape, self.compute_dtype)
+        outputs = inputs
+        for step in self.steps:
+            outputs = step(outputs)
+        return outputs
+
+    def compute_output_shape(self, input_shape):
+        shape = tuple(input_shape)
+        for step in self.steps:
+            shape = step.compute_output_shape(shape)
+        return shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "padding": self.padding,
+            "activation": keras.activations.serialize(self.activation),
+            "last_activation": keras.activations.serialize(
+                self.last_activation
+            ),
+            "kernel_initializer": keras.initializers.serialize(
+                self.kernel_initializer
+            ),
+            "data_format": self.data_format,
+        }

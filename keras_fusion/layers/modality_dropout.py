@@ -1,0 +1,101 @@
+import keras
+from keras import ops
+
+from keras_fusion.layers.input_checks import check_modalities
+from keras_fusion.layers.replica_seed_generator import ReplicaSeedGenerator
+
+
+@keras.saving.register_keras_serializable(package="keras_fusion")
+class ModalityDropout(keras.layers.Layer):
+    """Hides whole modalities of single samples during training.
+
+    A network that has always seen all modalities fails when one is missing.
+    Here each modality of each sample is replaced by zeros with probability
+    `rate`, independently of the others, of the other samples and of the other
+    replicas of a distribution strategy. Of each sample at least one modality
+    stays: where all would go, one of them, drawn evenly, is kept.
+
+        kept[i][m] = u[i][m] >= rate, or u[i][m] is the largest of u[i]
+        output[m][i] = kept[i][m] * inputs[m][i],  u uniform in [0, 1)
+
+    So a modality is hidden in `rate - rate^N / N` of the samples, and
+    `rate=1` leaves each sample one modality. What stays is not scaled up.
+    Beside the modalities the layer returns which of them are there, for
+    layers that take presence, such as `MissingModalityToken` and `Refiner`.
+    Outside training nothing is hidden.
+
+    The layer has no weights.
+
+    Args:
+        rate: Float between 0 and 1.
+        seed: Integer, or None for a random one. Defaults to `None`.
+
+    Call arguments:
+        inputs: List of N >= 2 tensors.
+        presence: Optional mask of shape `(batch, N)`, 1 where a sample has
+            the modality. What is absent becomes zeros, in inference too, and
+            is never counted as the modality to keep.
+        training: Boolean. Whether to hide modalities.
+
+    Input shape:
+        N times `(batch, ...)`, of any rank.
+
+    Output shape:
+        A pair: the list of N tensors as they came in, and the presence mask
+        of shape `(batch, N)`, 0 or 1.
+
+    Raises:
+        ValueError: If the inputs are no list of two or more tensors, or if
+            `rate` is not between 0 and 1.
+
+    Example:
+
+    >>> layer = keras_fusion.layers.ModalityDropout(rate=1.0, seed=0)
+    >>> rgb, depth = keras.ops.ones((4, 8)), keras.ops.ones((4, 2, 2, 3))
+    >>> (rgb, depth), presence = layer([rgb, depth], training=True)
+    >>> keras.ops.convert_to_numpy(presence).sum(axis=1).tolist()
+    [1.0, 1.0, 1.0, 1.0]
+    """
+
+    def __init__(self, rate, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        if not 0 <= rate <= 1:
+            raise ValueError(
+                f"`rate` must be between 0 and 1. Received: rate={rate}"
+            )
+        self.rate = rate
+        self.seed = seed
+        self.seed_generator = ReplicaSeedGenerator(seed)
+
+    def build(self, inputs_shape, presence_shape=None):
+        check_modalities(self, inputs_shape)
+
+    def call(self, inputs, presence=None, training=False):
+        shape = (ops.shape(inputs[0])[0], len(inputs))
+        if presence is None:
+            kept = ops.ones(shape, dtype="bool")
+        else:
+            kept = ops.cast(presence, "bool")
+        if training and self.rate > 0:
+            kept = ops.logical_and(kept, self._survivors(shape, kept))
+        outputs = [
+            ops.where(
+                ops.reshape(kept[:, m], (-1,) + (1,) * (x.ndim - 1)), x, 0.0
+            )
+            for m, x in enumerate(inputs)
+        ]
+        return outputs, ops.cast(kept, self.compute_dtype)
+
+    def _survivors(self, shape, present):
+        u = keras.random.uniform(
+            shape, dtype="float32", seed=self.seed_generator
+        )
+        largest = ops.max(ops.where(present, u, -1.0), axis=1, keepdims=True)
+        return ops.logical_or(u >= self.rate, u >= largest)
+
+    def compute_output_shape(self, inputs_shape, presence_shape=None):
+        shapes = [tuple(shape) for shape in inputs_shape]
+        return shapes, (shapes[0][0], len(shapes))
+
+    def get_config(self):
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}

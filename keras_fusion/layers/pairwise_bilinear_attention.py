@@ -1,0 +1,209 @@
+import keras
+from keras import ops
+
+from keras_fusion.layers.bilinear_checks import check_ndim
+from keras_fusion.layers.bilinear_checks import check_sizes
+from keras_fusion.layers.input_checks import check_channels
+
+
+@keras.saving.register_keras_serializable(package="keras_fusion")
+class PairwiseBilinearAttention(keras.layers.Layer):
+    """Attends over all pairs of two sequences and adds what they have jointly.
+
+    Every glimpse has one softmax over all pairs of a query token `x[i]`, such
+    as a word, and a value token `y[j]`, such as a region. It weighs a bilinear
+    feature of each pair, and what comes of it is added to every query token,
+    before the next glimpse:
+
+        scores[g, i, j] = p[g]' (act(U' x[i]) * act(V' y[j]))
+        weights[g] = softmax of scores[g] over all pairs (i, j)
+        f = sum over i, j of weights[g, i, j]
+            * act(U[g]' x[i]) * act(V[g]' y[j])
+        x[i] = x[i] + P[g]' f + c[g]                   for the next glimpse
+
+    All scores come from the original `x`. The projections `U`, `V`, `U[g]`
+    and `V[g]` have biases. This layer relates two sequences; to pool a map for
+    each of several queries on their own, use `BilinearAttention`.
+
+    With X and Y features, G glimpses, rank K and attention rank A, the layer
+    has `(X + Y + 2 + G) * A + G * ((X + Y + 2) * K + (K + 1) * X)` weights.
+
+    Args:
+        rank: Integer, width of the bilinear features `f`.
+        num_glimpses: Integer. Defaults to `8`, as published.
+        attention_rank: Integer, width of `U` and `V`. Defaults to `3 * rank`,
+            as published.
+        activation: Activation function. Defaults to `"relu"`.
+
+    Call arguments:
+        query: Tensor, the sequence that is refined.
+        value: Tensor, the other sequence.
+        query_mask: Boolean tensor, false at query tokens without weight.
+        value_mask: Boolean tensor, false at value tokens without weight.
+        return_attention_scores: Boolean. Whether to return the weights too.
+
+    Input shape:
+        `query`: `(batch, queries, features)`, masked by `(batch, queries)`;
+        `value`: `(batch, values, features)`, masked by `(batch, values)`.
+
+    Output shape:
+        That of `query`. The weights: `(batch, num_glimpses, queries, values)`.
+
+    Raises:
+        ValueError: If a tensor has not three axes, if the features are
+            unknown, or if a size is under 1.
+
+    Example:
+
+    >>> layer = keras_fusion.layers.PairwiseBilinearAttention(
+    ...     rank=16, num_glimpses=2
+    ... )
+    >>> words = keras.random.normal((2, 5, 12), seed=0)
+    >>> regions = keras.random.normal((2, 9, 20), seed=0)
+    >>> refined, weights = layer(words, regions, return_attention_scores=True)
+    >>> tuple(refined.shape), tuple(weights.shape)
+    ((2, 5, 12), (2, 2, 5, 9))
+
+    Reference:
+
+    - [Kim et al., 2018](https://arxiv.org/abs/1805.07932), bilinear attention
+      networks with residual learning, in the form of its released code
+      without weight normalisation, dropout and the counting module.
+    """
+
+    def __init__(
+        self,
+        rank,
+        num_glimpses=8,
+        attention_rank=None,
+        activation="relu",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_sizes(rank=rank, num_glimpses=num_glimpses)
+        if attention_rank is not None:
+            check_sizes(attention_rank=attention_rank)
+        self.rank = rank
+        self.num_glimpses = num_glimpses
+        self.attention_rank = attention_rank
+        self.activation = keras.activations.get(activation)
+        self.supports_masking = True
+
+    def build(self, query_shape, value_shape):
+        check_ndim(self, {"query": query_shape, "value": value_shape}, 3, 3)
+        query_width = check_channels(self, query_shape, -1)
+        value_width = check_channels(self, value_shape, -1)
+        attention_rank = self.attention_rank or 3 * self.rank
+        glimpses = range(self.num_glimpses)
+        self.query_attention = self._dense(
+            "query_attention", attention_rank, query_width, self.activation
+        )
+        self.value_attention = self._dense(
+            "value_attention", attention_rank, value_width, self.activation
+        )
+        self.score_kernel = self.add_weight(
+            shape=(self.num_glimpses, attention_rank),
+            initializer="glorot_uniform",
+            name="score_kernel",
+        )
+        self.query_projections = [
+            self._dense(f"query_{g}", self.rank, query_width, self.activation)
+            for g in glimpses
+        ]
+        self.value_projections = [
+            self._dense(f"value_{g}", self.rank, value_width, self.activation)
+            for g in glimpses
+        ]
+        self.residuals = [
+            self._dense(f"residual_{g}", query_width, self.rank)
+            for g in glimpses
+        ]
+
+    def _dense(self, name, units, width, activation=None):
+        dense = keras.layers.Dense(
+            units, activation=activation, dtype=self.dtype_policy, name=name
+        )
+        dense.build((None, None, width))
+        return dense
+
+    def call(
+        self,
+        query,
+        value,
+        query_mask=None,
+        value_mask=None,
+        return_attention_scores=False,
+    ):
+        weights = self._softmax(
+            self._scores(query, value), query_mask, value_mask
+        )
+        for g in range(self.num_glimpses):
+            # (batch, queries, rank): what every query token attends to
+            attended = ops.matmul(
+                weights[:, g], self.value_projections[g](value)
+            )
+            joint = ops.sum(
+                self.query_projections[g](query) * attended,
+                axis=1,
+                keepdims=True,
+            )
+            query = query + self.residuals[g](joint)
+        return (query, weights) if return_attention_scores else query
+
+    def _scores(self, query, value):
+        """Scores of shape `(batch, glimpses, queries, values)`."""
+        return ops.einsum(
+            "bik,gk,bjk->bgij",
+            self.query_attention(query),
+            ops.convert_to_tensor(self.score_kernel),
+            self.value_attention(value),
+        )
+
+    def _softmax(self, scores, query_mask, value_mask):
+        wide = keras.backend.result_type(scores.dtype, "float32")
+        scores = ops.cast(scores, wide)
+        valid = None
+        if query_mask is not None:
+            valid = ops.cast(query_mask, "bool")[:, None, :, None]
+        if value_mask is not None:
+            columns = ops.cast(value_mask, "bool")[:, None, None, :]
+            valid = columns if valid is None else valid & columns
+        if valid is not None:
+            scores = ops.where(valid, scores, -1e9)
+        total = ops.logsumexp(scores, axis=(2, 3), keepdims=True)
+        weights = ops.exp(scores - total)
+        if valid is not None:
+            # All pairs are equal where none is valid.
+            weights = ops.where(valid, weights, 0.0)
+        return ops.cast(weights, self.compute_dtype)
+
+    def compute_output_spec(
+        self,
+        query,
+        value,
+        query_mask=None,
+        value_mask=None,
+        return_attention_scores=False,
+    ):
+        refined = keras.KerasTensor(query.shape, dtype=self.compute_dtype)
+        if not return_attention_scores:
+            return refined
+        shape = (
+            query.shape[0],
+            self.num_glimpses,
+            query.shape[1],
+            value.shape[1],
+        )
+        return refined, keras.KerasTensor(shape, dtype=self.compute_dtype)
+
+    def compute_output_shape(self, query_shape, value_shape):
+        return tuple(query_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "rank": self.rank,
+            "num_glimpses": self.num_glimpses,
+            "attention_rank": self.attention_rank,
+            "activation": keras.activations.serialize(self.activation),
+        }

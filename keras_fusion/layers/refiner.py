@@ -1,0 +1,305 @@
+import copy
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_fusion.distribution import replicas
+from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.layers.input_checks import check_modalities
+from keras_fusion.layers.missing_modality_token import check_presence
+from keras_fusion.losses import RefinerCosineLoss
+
+
+@keras.saving.register_keras_serializable(package="keras_fusion")
+class Refiner(keras.layers.Layer):
+    """Makes a fusion answer for every modality that went into it.
+
+    Around any fusion layer `f`, one small decoder for each modality, its
+    defuser `D[m]`, rebuilds that modality from the fused vector alone:
+
+        z = f(inputs)
+        loss = sum over m of w[m] * mean over samples of
+               loss(targets[m], D[m](z))
+
+    The output is `z`, exactly as the fusion made it; the loss is added to the
+    model's. So the fused vector cannot forget a modality, and as no label is
+    needed, unlabelled data can train it alone.
+
+    By default the targets are the inputs themselves, without gradient: with
+    `stop_gradient=False` trainable encoders can lower the loss by making their
+    outputs poorer. Raw data as `targets` rule that out. Of a modality that a
+    sample lacks, `presence` drops the loss, and the mean is over the samples
+    that have it. The fusion still gets what stands in `inputs`.
+
+    A defuser is a stack of dense layers: `hidden_units` with `activation`,
+    then a linear layer as wide as its target. With one linear layer each, k
+    fused features and d[m] features of target m the defusers have
+    `(k + 1) * sum of d[m]` trainable weights, besides those of the fusion.
+
+    Args:
+        fusion: A layer, or model, from a list of N tensors to one vector a
+            sample. It keeps its own dtype policy.
+        hidden_units: Sequence of integers, widths of the defusers' hidden
+            layers. Defaults to `()`.
+        activation: Activation of the hidden layers. Defaults to `"relu"`.
+        loss: A `keras.losses.Loss`, a function or a name; it has to give one
+            value for each sample. None is `RefinerCosineLoss`. Defaults to
+            `None`.
+        loss_weights: Float, `w` of every modality, or a sequence of N floats.
+            Defaults to `0.1`.
+        stop_gradient: Boolean. Whether to keep the gradient of the loss from
+            reaching the targets. Defaults to `True`.
+
+    Call arguments:
+        inputs: List of N >= 2 tensors.
+        presence: Optional mask of shape `(batch, N)`, 1 where a sample has
+            the modality.
+        targets: Optional list of N tensors to rebuild instead of the inputs,
+            such as raw data. Axes behind the batch are flattened.
+
+    Input shape:
+        For each modality `(batch, ...)`, as the fusion takes it.
+
+    Output shape:
+        `(batch, k)`, as the fusion gives it.
+
+    Raises:
+        ValueError: If the inputs are no list of two or more tensors, if the
+            fusion does not give one vector a sample, if presence, targets or
+            `loss_weights` are not one for each modality, or if the loss gives
+            anything but one value a sample.
+
+    Example:
+
+    >>> inputs = [keras.Input((6,)), keras.Input((4,))]
+    >>> fused = keras.layers.Dense(5)(keras.layers.Concatenate()(inputs))
+    >>> layer = keras_fusion.layers.Refiner(keras.Model(inputs, fused))
+    >>> x = [keras.ops.ones((2, 6)), keras.ops.ones((2, 4))]
+    >>> tuple(layer(x).shape), len(layer.losses)
+    ((2, 5), 1)
+    >>> [tuple(u.shape) for u in layer.defuse(layer(x))]
+    [(2, 6), (2, 4)]
+
+    Reference:
+
+    - [Sankaran et al., 2021](https://arxiv.org/abs/2104.03435). Loss weights
+      and the kinds of loss are those of the first author's released code. The
+      paper proves a graph that refining induces; `modality_graph` is our own
+      reading of it.
+    """
+
+    def __init__(
+        self,
+        fusion,
+        hidden_units=(),
+        activation="relu",
+        loss=None,
+        loss_weights=0.1,
+        stop_gradient=True,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.fusion = fusion
+        self.hidden_units = tuple(hidden_units)
+        self.activation = keras.activations.get(activation)
+        self.loss = (
+            RefinerCosineLoss() if loss is None else keras.losses.get(loss)
+        )
+        is_number = isinstance(loss_weights, int | float)
+        self.loss_weights = loss_weights if is_number else tuple(loss_weights)
+        self.stop_gradient = stop_gradient
+
+    def build(self, inputs_shape, presence_shape=None, targets_shape=None):
+        check_modalities(self, inputs_shape)
+        if presence_shape is not None:
+            check_presence(self, presence_shape, len(inputs_shape))
+        if not self.fusion.built:
+            self.fusion.build(inputs_shape)
+        fused_shape = self.compute_output_shape(inputs_shape)
+        if len(fused_shape) != 2:
+            raise ValueError(
+                f"{self.name} expects its fusion to give one vector a sample, "
+                f"of shape (batch, units). Received: {fused_shape}. "
+                "Pool positions away before or in the fusion."
+            )
+        targets_shape = targets_shape or inputs_shape
+        self._check_count("targets", targets_shape, inputs_shape)
+        if isinstance(self.loss_weights, tuple):
+            self._check_count("loss_weights", self.loss_weights, inputs_shape)
+        self.defusers = []
+        for m, shape in enumerate(targets_shape):
+            for axis in range(1, len(shape)):
+                check_channels(self, shape, axis)
+            self._add_defuser(m, fused_shape, math.prod(shape[1:]))
+
+    def _check_count(self, name, values, inputs_shape):
+        if len(values) != len(inputs_shape):
+            raise ValueError(
+                f"{self.name} expects `{name}` to hold one item for each of "
+                f"{len(inputs_shape)} modalities. Received: {values}"
+            )
+
+    def _add_defuser(self, modality, shape, features):
+        for depth, units in enumerate((*self.hidden_units, features)):
+            last = depth == len(self.hidden_units)
+            dense = keras.layers.Dense(
+                units,
+                activation=None if last else self.activation,
+                dtype=self.dtype_policy,
+                name=f"defuser_{modality}_{depth}",
+            )
+            dense.build(shape)
+            shape = (None, units)
+            self.defusers.append(dense)
+
+    def call(self, inputs, presence=None, targets=None):
+        fused = ops.cast(self.fusion(inputs), self.compute_dtype)
+        targets = inputs if targets is None else targets
+        self.add_loss(self._total_loss(fused, targets, presence))
+        return fused
+
+    def defuse(self, fused):
+        """List of N reconstructions `(batch, features)` from fused vectors."""
+        depth = len(self.hidden_units) + 1
+        reconstructions = []
+        for first in range(0, len(self.defusers), depth):
+            x = fused
+            for dense in self.defusers[first : first + depth]:
+                x = dense(x)
+            reconstructions.append(x)
+        return reconstructions
+
+    def _total_loss(self, fused, targets, presence):
+        weights = self.loss_weights
+        if not isinstance(weights, tuple):
+            weights = (weights,) * len(targets)
+        presence = None if presence is None else ops.cast(presence, "bool")
+        terms = [
+            weights[m]
+            * self._mean_loss(
+                targets[m],
+                reconstruction,
+                None if presence is None else presence[:, m],
+            )
+            for m, reconstruction in enumerate(self.defuse(fused))
+        ]
+        return sum(terms[1:], start=terms[0])
+
+    def _mean_loss(self, target, reconstruction, present):
+        if self.stop_gradient:
+            target = ops.stop_gradient(target)
+        features = math.prod(target.shape[1:])
+        if features != reconstruction.shape[-1]:
+            raise ValueError(
+                f"{self.name} was built to rebuild "
+                f"{reconstruction.shape[-1]} features of a modality. "
+                f"Received: a target of shape {tuple(target.shape)}. "
+                "Call it with the same kind of `targets` every time."
+            )
+        target = ops.cast(target, "float32")
+        target = ops.reshape(target, (-1, features))
+        reconstruction = ops.cast(reconstruction, "float32")
+        if present is None:
+            return mean(self._values(target, reconstruction))
+        target = ops.where(present[:, None], target, 0.0)
+        values = self._values(target, reconstruction)
+        share = mean_over_replicas(ops.cast(present, "float32"))
+        return ops.divide_no_nan(mean(ops.where(present, values, 0.0)), share)
+
+    def _values(self, target, reconstruction):
+        is_object = isinstance(self.loss, keras.losses.Loss)
+        loss = self.loss.call if is_object else self.loss
+        values = loss(target, reconstruction)
+        if values.ndim != 1:
+            raise ValueError(
+                f"{self.name} expects a loss with one value for each sample. "
+                f"Received: {self.loss} with values of shape "
+                f"{tuple(values.shape)}. Do not reduce over the batch."
+            )
+        return values
+
+    def modality_graph(self, inputs, step=1e-2):
+        """How much of each rebuilt modality depends on each modality.
+
+        For linear fusion and defusers, fusing and defusing is one step of
+        message passing between modalities, `D[m](f(u)) = sum over n of
+        A[m][n] u[n]`; in general `A[m][n]` is the Jacobian at a sample.
+
+            graph[m][n] = sqrt(mean over samples of |A[m][n]|^2 / d[m])
+
+        in the Frobenius norm, with `d[m]` the features of target m. Where each
+        modality answers for itself alone, the graph is diagonal.
+
+        Args:
+            inputs: List of N arrays, some samples.
+            step: Float, half the width of the central differences that
+                measure the Jacobian. Defaults to `1e-2`.
+
+        Returns:
+            Array `(N, N)`, a row for each rebuilt modality.
+
+        Raises:
+            ValueError: If the layer computes in half precision.
+        """
+        if self.compute_dtype in ("float16", "bfloat16"):
+            raise ValueError(
+                f"{self.name} measures its graph by small differences, which "
+                f"{self.compute_dtype} rounds away. Rebuild the layer with "
+                '`dtype="float32"` and the same weights.'
+            )
+        inputs = [
+            np.array(ops.convert_to_numpy(x), "float32", order="C")
+            for x in inputs
+        ]
+        graph = np.zeros((len(inputs), len(inputs)))
+        for n, x in enumerate(inputs):
+            features = x.reshape(len(x), -1)
+            for feature in range(features.shape[1]):
+                original = features[:, feature].copy()
+                ends = []
+                for shift in (step, -step):
+                    features[:, feature] = original + shift
+                    ends.append(self.defuse(self.fusion(inputs)))
+                features[:, feature] = original
+                for m, (high, low) in enumerate(zip(*ends, strict=True)):
+                    slope = ops.cast(high - low, "float32") / (2 * step)
+                    graph[m, n] += float(ops.mean(ops.square(slope)))
+        return np.sqrt(graph)
+
+    def compute_output_shape(
+        self, inputs_shape, presence_shape=None, targets_shape=None
+    ):
+        return tuple(self.fusion.compute_output_shape(inputs_shape))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "fusion": keras.saving.serialize_keras_object(self.fusion),
+            "hidden_units": self.hidden_units,
+            "activation": keras.activations.serialize(self.activation),
+            "loss": keras.losses.serialize(self.loss),
+            "loss_weights": self.loss_weights,
+            "stop_gradient": self.stop_gradient,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        # A copy, because reviving a functional model empties its config.
+        fusion = keras.saving.deserialize_keras_object(
+            copy.deepcopy(config["fusion"])
+        )
+        return cls(**{**config, "fusion": fusion})
+
+
+def mean(values):
+    """Mean that is 0 where there are no samples, as on an idle replica."""
+    return ops.divide_no_nan(ops.sum(values), ops.sum(ops.ones_like(values)))
+
+
+def mean_over_replicas(values):
+    """Mean over the samples of all replicas."""
+    if replicas() == 1:
+        return mean(values)
+    return ops.moments(values, axes=[0], synchronized=True)[0]

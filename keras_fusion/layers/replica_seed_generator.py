@@ -1,0 +1,16 @@
+"""Random numbers that differ between the replicas of a strategy."""
+
+import keras
+from keras import ops
+
+from keras_fusion.distribution import replica
+
+
+class ReplicaSeedGenerator(keras.random.SeedGenerator):
+    """Keras's, whose replicas would all draw the same numbers."""
+
+    def next(self, ordered=True):
+        seed = super().next(ordered)
+        return seed + ops.cast(
+            ops.stack([replica() * 1_000_003, 0]), seed.dtype
+        )

@@ -1,0 +1,86 @@
+import keras
+
+from keras_fusion.layers.channel_gates import gate_channels
+from keras_fusion.layers.channel_gates import mean_over_positions
+from keras_fusion.layers.input_checks import check_channels
+
+
+@keras.saving.register_keras_serializable(package="keras_fusion")
+class SqueezeExcite(keras.layers.Layer):
+    """Gates each channel by what all channels contain on average.
+
+    The means over positions go through a bottleneck to one gate between 0
+    and 1 for each channel:
+
+        z = mean over positions of x
+        h = relu(W z + b)
+        output = x * sigmoid(V h + c)
+
+    In a residual block it stands behind the last normalisation and before
+    the addition. With C channels and `units = C // ratio`, the layer has
+    `(2 * C + 1) * units + C` trainable weights.
+
+    Args:
+        ratio: Integer, at least 1. Channels for each unit of the bottleneck,
+            which has at least one unit. Defaults to `16`.
+
+    Call arguments:
+        inputs: Tensor.
+
+    Input shape:
+        `(batch, ..., channels)`, of any rank from 2 on.
+
+    Output shape:
+        As the input.
+
+    Raises:
+        ValueError: If the channels are unknown, or if `ratio` is under 1.
+
+    Example:
+
+    >>> layer = keras_fusion.layers.SqueezeExcite(ratio=4)
+    >>> tuple(layer(keras.ops.ones((2, 8, 8, 32))).shape)
+    (2, 8, 8, 32)
+    >>> layer.count_params()
+    552
+
+    Reference:
+
+    - [Hu et al., 2018](https://arxiv.org/abs/1709.01507), equations 2 to 4,
+      with the biases of its released models.
+    """
+
+    def __init__(self, ratio=16, **kwargs):
+        super().__init__(**kwargs)
+        if ratio < 1:
+            raise ValueError(
+                f"`ratio` must be at least 1. Received: ratio={ratio}"
+            )
+        self.ratio = ratio
+
+    def build(self, input_shape):
+        channels = check_channels(self, input_shape, -1)
+        self.squeeze = keras.layers.Dense(
+            max(1, channels // self.ratio),
+            activation="relu",
+            dtype=self.dtype_policy,
+            name="squeeze",
+        )
+        self.squeeze.build((None, channels))
+        self.excite = keras.layers.Dense(
+            channels,
+            activation="sigmoid",
+            dtype=self.dtype_policy,
+            name="excite",
+        )
+        self.excite.build((None, self.squeeze.units))
+
+    def call(self, inputs):
+        hidden = self.squeeze(mean_over_positions(inputs))
+        return gate_channels(inputs, self.excite(hidden))
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        return {**super().get_config(), "ratio": self.ratio}

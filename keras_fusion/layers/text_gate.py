@@ -1,0 +1,100 @@
+import keras
+from keras import ops
+
+from keras_fusion.layers.channel_gates import gate_channels
+from keras_fusion.layers.channel_gates import mean_over_positions
+from keras_fusion.layers.input_checks import check_channels
+
+
+@keras.saving.register_keras_serializable(package="keras_fusion")
+class TextGate(keras.layers.Layer):
+    """Gates the channels of maps by what they show and what a text says.
+
+    Squeeze-and-excitation whose squeeze also sees a text vector `t`:
+
+        z = concatenate(mean over positions of x, t)
+        h = relu(W z + b)
+        output = x * sigmoid(V h + c)
+
+    The text can turn off what it does not ask for, and the same words can
+    mean other channels in another image. Every position gets the same gates:
+    where to look has to come from elsewhere. With C channels, T features of
+    the text and `units = C // ratio`, the layer has `(C + T + 1) * units +
+    (units + 1) * C` trainable weights.
+
+    Args:
+        ratio: Integer, at least 1. Channels of the maps for each unit of the
+            bottleneck, which has at least one unit. Defaults to `16`.
+
+    Call arguments:
+        inputs: Tensor, the maps that are gated.
+        conditioning: Tensor, the text's vector for each sample.
+
+    Input shape:
+        `inputs`: `(batch, ..., channels)`, of any rank from 2 on;
+        `conditioning`: `(batch, features)`.
+
+    Output shape:
+        As `inputs`.
+
+    Raises:
+        ValueError: If channels or features are unknown, if
+            `conditioning` is no vector, or if `ratio` is under 1.
+
+    Example:
+
+    >>> maps = keras.ops.ones((2, 8, 8, 32))
+    >>> text = keras.ops.ones((2, 100))
+    >>> tuple(keras_fusion.layers.TextGate(ratio=4)(maps, text).shape)
+    (2, 8, 8, 32)
+
+    Reference:
+
+    - Our interpretation of a slide that has only a title ("Plan C").
+    - [Hu et al., 2018](https://arxiv.org/abs/1709.01507), equations 2 to 4,
+      the gates without a text.
+    """
+
+    def __init__(self, ratio=16, **kwargs):
+        super().__init__(**kwargs)
+        if ratio < 1:
+            raise ValueError(
+                f"`ratio` must be at least 1. Received: ratio={ratio}"
+            )
+        self.ratio = ratio
+
+    def build(self, inputs_shape, conditioning_shape):
+        channels = check_channels(self, inputs_shape, -1)
+        features = check_channels(self, conditioning_shape, -1)
+        if len(conditioning_shape) != 2:
+            raise ValueError(
+                f"{self.name} expects `conditioning` to be a vector for each "
+                "sample. "
+                f"Received: shape {tuple(conditioning_shape)}. "
+                "Pool the words, or take a recurrent layer's last state."
+            )
+        self.squeeze = keras.layers.Dense(
+            max(1, channels // self.ratio),
+            activation="relu",
+            dtype=self.dtype_policy,
+            name="squeeze",
+        )
+        self.squeeze.build((None, channels + features))
+        self.excite = keras.layers.Dense(
+            channels,
+            activation="sigmoid",
+            dtype=self.dtype_policy,
+            name="excite",
+        )
+        self.excite.build((None, self.squeeze.units))
+
+    def call(self, inputs, conditioning):
+        mean = mean_over_positions(inputs)
+        both = ops.concatenate([mean, conditioning], axis=-1)
+        return gate_channels(inputs, self.excite(self.squeeze(both)))
+
+    def compute_output_shape(self, inputs_shape, conditioning_shape):
+        return tuple(inputs_shape)
+
+    def get_config(self):
+        return {**super().get_config(), "ratio": self.ratio}

@@ -1,0 +1,21 @@
+"""Losses that Keras does not have, one a file."""
+
+from keras_fusion.losses.maximum_mean_discrepancy import MaximumMeanDiscrepancy
+from keras_fusion.losses.multi_similarity_loss import MultiSimilarityLoss
+from keras_fusion.losses.refiner_contrastive_loss import RefinerContrastiveLoss
+from keras_fusion.losses.refiner_cosine_loss import RefinerCosineLoss
+from keras_fusion.losses.refiner_multi_similarity_loss import (
+    RefinerMultiSimilarityLoss,
+)
+from keras_fusion.losses.sparse_crossentropy_and_dice import (
+    SparseCrossentropyAndDice,
+)
+
+__all__ = [
+    "MaximumMeanDiscrepancy",
+    "MultiSimilarityLoss",
+    "RefinerContrastiveLoss",
+    "RefinerCosineLoss",
+    "RefinerMultiSimilarityLoss",
+    "SparseCrossentropyAndDice",
+]

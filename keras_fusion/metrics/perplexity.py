@@ -1,0 +1,89 @@
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_fusion")
+class Perplexity(keras.metrics.Metric):
+    """Number of equally likely words that would be as hard to guess.
+
+        perplexity = exp(-(mean over the words of log P(word)))
+
+    The mean is over all counted words of all batches, so the batch size has
+    no influence. A model that knows nothing reaches the number of words. Which
+    words count is a matter of the data: `ignore_class` leaves out padding, and
+    weights of 0 whatever else a paper leaves out.
+
+    Args:
+        from_logits: Boolean. Whether the predictions are logits. Keras keeps
+            probabilities from falling under 1e-7; logits have no such floor.
+            Defaults to `False`.
+        ignore_class: Integer label that does not count, or None. Defaults to
+            `None`.
+        name: String. Defaults to `"perplexity"`.
+        dtype: The metric's dtype.
+
+    Call arguments:
+        y_true: Integer labels of shape `(batch, ...)`.
+        y_pred: Predictions of shape `(batch, ..., words)`.
+        sample_weight: Weights of the shape of `y_true`, or of its first axes.
+
+    Example:
+
+    >>> metric = keras_fusion.metrics.Perplexity()
+    >>> metric.update_state([0, 1], [[0.25, 0.75], [0.0, 1.0]])
+    >>> round(float(metric.result()), 4)
+    2.0
+
+    Reference:
+
+    - [Kiros et al., 2014](https://proceedings.mlr.press/v32/kiros14.html):
+      their base-2 exponent of the mean log2 is this number.
+    """
+
+    def __init__(
+        self,
+        from_logits=False,
+        ignore_class=None,
+        name="perplexity",
+        dtype=None,
+    ):
+        super().__init__(name=name, dtype=dtype)
+        self.from_logits = from_logits
+        self.ignore_class = ignore_class
+        self._direction = "down"
+        self.total = self.add_variable(
+            shape=(), initializer="zeros", name="total"
+        )
+        self.count = self.add_variable(
+            shape=(), initializer="zeros", name="count"
+        )
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        y_pred = ops.cast(y_pred, self.dtype)
+        labels = ops.cast(y_true, "int32")
+        labels = ops.reshape(labels, ops.shape(y_pred)[:-1])
+        weight = ops.ones_like(labels, dtype=self.dtype)
+        if self.ignore_class is not None:
+            ignored = labels == self.ignore_class
+            labels = ops.where(ignored, 0, labels)
+            weight = ops.where(ignored, 0.0, weight)
+        if sample_weight is not None:
+            given = ops.cast(sample_weight, self.dtype)
+            for _ in range(labels.ndim - given.ndim):
+                given = ops.expand_dims(given, -1)
+            weight = weight * given
+        surprise = ops.sparse_categorical_crossentropy(
+            labels, y_pred, from_logits=self.from_logits
+        )
+        self.total.assign(self.total + ops.sum(surprise * weight))
+        self.count.assign(self.count + ops.sum(weight))
+
+    def result(self):
+        return ops.exp(ops.divide_no_nan(self.total, self.count))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "from_logits": self.from_logits,
+            "ignore_class": self.ignore_class,
+        }

@@ -1,0 +1,113 @@
+"""What every public loss promises."""
+
+import doctest
+import inspect
+
+import keras
+import numpy as np
+import pytest
+
+import keras_fusion
+from keras_fusion import losses
+
+MADE = [
+    losses.MaximumMeanDiscrepancy(bandwidths=(0.5, 3.0)),
+    losses.MultiSimilarityLoss(3.0, 30.0, 0.4, 0.2, normalize=False),
+    losses.RefinerContrastiveLoss(margin=0.3),
+    losses.RefinerCosineLoss(name="cosine"),
+    losses.RefinerMultiSimilarityLoss(3.0, 30.0, 0.4, 0.2),
+    losses.SparseCrossentropyAndDice(dice_weight=0.5, ignore_class=2),
+]
+WITH_LABELS = (losses.MultiSimilarityLoss, losses.SparseCrossentropyAndDice)
+every_loss = pytest.mark.parametrize(
+    "loss", MADE, ids=lambda loss: type(loss).__name__
+)
+
+
+def data(loss, rng, samples=10):
+    x = rng.normal(size=(samples, 4)).astype("float32")
+    if isinstance(loss, WITH_LABELS):
+        return x, rng.integers(3, size=samples)
+    return x, rng.normal(size=(samples, 4)).astype("float32")
+
+
+def compiled(loss):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
+    model.compile("sgd", loss)
+    return model
+
+
+def test_every_public_loss_is_here():
+    public = {getattr(losses, name) for name in losses.__all__}
+    assert {type(loss) for loss in MADE} == public
+
+
+@every_loss
+def test_config_round_trips_and_holds_every_argument(loss):
+    config = loss.get_config()
+    parameters = set(inspect.signature(type(loss)).parameters)
+    of_keras = {"reduction", "dtype", "kwargs"}
+    assert set(config) - of_keras == parameters - of_keras
+    assert type(loss).from_config(config).get_config() == config
+
+
+@every_loss
+def test_compiled_model_is_saved_with_its_loss(loss, rng, tmp_path):
+    model, (x, y) = compiled(loss), data(loss, rng)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.loss.get_config() == loss.get_config()
+    before = model.evaluate(x, y, verbose=0)
+    assert loaded.evaluate(x, y, verbose=0) == pytest.approx(before)
+
+
+@every_loss
+def test_gives_one_value_for_each_sample(loss, rng):
+    x, y = data(loss, rng)
+    values = type(loss)(reduction=None)(y, x)
+    assert tuple(values.shape) == (10,)
+
+
+@every_loss
+@pytest.mark.parametrize("run_eagerly", [True, False])
+def test_trains_with_partial_batches_and_single_samples(loss, rng, run_eagerly):
+    model, (x, y) = compiled(loss), data(loss, rng, samples=9)
+    model.run_eagerly = run_eagerly
+    model.fit(x, y, batch_size=4, epochs=1, verbose=0)
+    assert all(np.all(np.isfinite(w)) for w in model.get_weights())
+
+
+@every_loss
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="torch compiles with a compiler"
+)
+def test_compiled_equals_eager(loss, rng):
+    x, y = data(loss, rng)
+    model = compiled(loss)
+    eager = float(loss(y, model(x)))
+    model.compile("sgd", loss, jit_compile=True)
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(eager, rel=1e-4)
+
+
+@every_loss
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains(loss, rng, policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        model, (x, y) = compiled(loss), data(loss, rng)
+        model.fit(x, y, batch_size=5, epochs=1, verbose=0)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert all(np.all(np.isfinite(w)) for w in model.get_weights())
+
+
+@pytest.mark.parametrize("name", losses.__all__)
+def test_docstring_example_runs(name):
+    text = inspect.getdoc(getattr(losses, name))
+    names = {"keras": keras, "keras_fusion": keras_fusion, "np": np}
+    example = doctest.DocTestParser().get_doctest(text, names, name, None, 0)
+    assert example.examples
+    report = []
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    runner.run(example, out=report.append)
+    assert not runner.failures, "".join(report)

@@ -1,0 +1,65 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_fusion.losses import SparseCrossentropyAndDice
+
+
+def by_hand(labels, logits, dice_weight, ignored=None):
+    values = []
+    for sample, scores in zip(labels, logits, strict=True):
+        pixels = [
+            (label, np.exp(s - s.max()) / np.exp(s - s.max()).sum())
+            for label, s in zip(
+                sample.ravel(),
+                scores.reshape(-1, scores.shape[-1]),
+                strict=True,
+            )
+            if label != ignored
+        ]
+        entropy = np.mean([-np.log(p[label]) for label, p in pixels])
+        dices = []
+        for c in range(logits.shape[-1]):
+            shared = sum(p[c] for label, p in pixels if label == c)
+            area = sum(label == c for label, _ in pixels)
+            guess = sum(p[c] for _, p in pixels)
+            dices.append((2 * shared + 1) / (area + guess + 1))
+        values.append(entropy + dice_weight * (1 - np.mean(dices)))
+    return values
+
+
+@pytest.mark.parametrize("ignored", [None, 255])
+def test_every_sample_has_its_own_value(rng, ignored):
+    labels = rng.integers(0, 3, (4, 5, 6))
+    if ignored:
+        labels[:, 1:3] = ignored
+    logits = rng.normal(size=(4, 5, 6, 3)).astype("float32")
+    loss = SparseCrossentropyAndDice(0.7, ignore_class=ignored, reduction=None)
+    expected = by_hand(labels, logits, 0.7, ignored)
+    np.testing.assert_allclose(loss(labels, logits), expected, rtol=1e-5)
+
+
+def test_without_dice_it_is_the_crossentropy(rng):
+    labels = rng.integers(0, 3, (2, 4, 4))
+    logits = rng.normal(size=(2, 4, 4, 3)).astype("float32")
+    expected = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    received = SparseCrossentropyAndDice(0.0)(labels, logits)
+    assert float(received) == pytest.approx(float(expected(labels, logits)))
+
+
+def test_a_certain_and_right_answer_costs_nothing(rng):
+    labels = rng.integers(0, 3, (2, 4, 4))
+    logits = 50 * np.eye(3, dtype="float32")[labels]
+    assert float(SparseCrossentropyAndDice()(labels, logits)) < 1e-5
+
+
+def test_a_sample_without_any_label_is_finite_and_costs_nothing(rng):
+    labels = np.full((1, 4, 4), 255)
+    logits = rng.normal(size=(1, 4, 4, 3)).astype("float32")
+    loss = SparseCrossentropyAndDice(ignore_class=255)
+    assert float(loss(labels, logits)) == 0
+
+
+def test_a_negative_weight_is_refused():
+    with pytest.raises(ValueError, match="at least 0"):
+        SparseCrossentropyAndDice(-1)
