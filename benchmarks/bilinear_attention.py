@@ -18,6 +18,15 @@ BATCH = 4
 QUERIES = (80, 500)
 LIMITS = (None, 32, 8)
 REPEATS = 7
+NOTES = """\
+`BilinearAttention(rank=1024)`, batch 4, 81 cells of 2,048 features, queries of
+300 features, TensorFlow, float32. `memory_limit` bounds the product tensor of
+one sample; that of the batch is as many times larger. A step computes the
+gradients of all weights and of the map.
+
+Times are medians; ratios are medians, over rounds, of the time divided by that
+in one piece. Peaks are resident memory of a process of its own, beyond what it
+held before the first run.""".splitlines()
 
 
 def main():
@@ -34,16 +43,7 @@ def main():
     timing.write_table(
         "bilinear_attention",
         "Bilinear attention in one piece and in chunks",
-        [
-            f"`BilinearAttention(rank=1024)`, batch {BATCH}, 81 cells of "
-            "2,048 features, queries of 300, TensorFlow, float32.",
-            "`memory_limit` is the bound for the product tensor of one sample; "
-            "the bound of the batch is as many times larger. A step computes "
-            "the gradients of all weights and of the map.",
-            "Times are medians; ratios are medians, over rounds, of the time "
-            "divided by that in one piece. Peaks are resident memory of a "
-            "process, beyond what it held before the first run.",
-        ],
+        NOTES,
         [
             "queries",
             "memory_limit",

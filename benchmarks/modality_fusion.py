@@ -29,7 +29,6 @@ from applications.rgbd_segmentation.config import Config  # noqa: E402
 
 TASK = "rgbd_segmentation"
 FUSIONS = ("none", "sum", "concat", "squeeze_excite", "exchange")
-JOINT = "exchange joint"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,8 +41,6 @@ class Comparison:
     """Train each modality alone too."""
     fusions: tuple[str, ...] = FUSIONS
     """Fusions to train."""
-    joint: bool = True
-    """Train exchange with --ensemble-gradient too."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds over which a row's mean and deviation are taken."""
     out: Path = Path("benchmarks/results/modality_fusion.md")
@@ -73,8 +70,7 @@ def variants(comparison: Comparison) -> list[tuple[str, Config]]:
         (fusion, dataclasses.replace(config, fusion=fusion))
         for fusion in comparison.fusions
     ]
-    joint = (JOINT, dataclasses.replace(config, ensemble_gradient=True))
-    return alone * comparison.alone + fused + [joint] * comparison.joint
+    return alone * comparison.alone + fused
 
 
 def describe(label: str, runs: list[dict]) -> list[dict]:

@@ -31,12 +31,12 @@ class Config(Settings):
     """Stages of the encoder in which channels are exchanged, or gated."""
     threshold: float = 0.02
     """Scale under which a channel is exchanged."""
-    l1: float = 1e-3
+    l1: float = 4e-4
     """Weight of the L1 penalty on the scales that may die."""
     penalized_only: bool = False
     """Exchange only channels that are under the penalty."""
-    gamma: float = 0.3
-    """Scale of every exchangeable channel at the start."""
+    gamma: float = 1.0
+    """Scales of exchangeable channels start between 0 and this, evenly."""
     frozen_statistics: bool = False
     """Keep the normalisations' moving statistics as they are."""
 
@@ -60,8 +60,6 @@ class Config(Settings):
     """Poolings in each level's chain."""
     dropout: float = 0.1
     """Share dropped from the coarsest maps and before the classifier."""
-    ensemble_gradient: bool = False
-    """Let the ensemble's loss train the branches too, not only its weights."""
     pretrained: Literal["nothing", "imagenet"] = "nothing"
     """Start of the encoder; "imagenet" downloads the weights once."""
 
@@ -109,7 +107,6 @@ PRESETS = {
         batch_size=6,
         learning_rate=3e-3,
         l1=6e-4,
-        gamma=1.0,
         frozen_statistics=True,
         blocks=(3, 4, 23, 3),
         width=64,

@@ -37,7 +37,7 @@ def build_model(config: Config) -> keras.Model:
         threshold=config.threshold,
         l1=config.l1,
         penalized_only=config.penalized_only,
-        gamma_initializer=keras.initializers.Constant(config.gamma),
+        gamma_initializer=keras.initializers.RandomUniform(0, config.gamma),
         blocks=config.blocks,
         width=config.width,
         stride_on=config.stride_on,
@@ -49,7 +49,6 @@ def build_model(config: Config) -> keras.Model:
         units_out=config.units_out,
         pools=config.pools,
         dropout=config.dropout,
-        ensemble_gradient=config.ensemble_gradient,
     )
     if config.pretrained == "imagenet":
         start_from(imagenet_resnet(config), model)

@@ -193,7 +193,9 @@ class BilinearAttention(keras.layers.Layer):
         weights = [self.score_kernel]
         if self.hidden_units is not None:
             weights += [self.hidden_kernel, self.hidden_bias]
-        shared = [value, *map(ops.convert_to_tensor, weights)]
+        # Their values: variables themselves would, in chunks that TensorFlow
+        # runs eagerly, get their gradient twice.
+        shared = [value, *map(ops.copy, weights)]
         if at_once is None:
             return self._product_scores(query, *shared)
         return map_queries(self._product_scores, query, at_once, *shared)

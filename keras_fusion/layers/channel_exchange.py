@@ -21,7 +21,7 @@ class ChannelExchange(keras.layers.Layer):
 
         y[m] = gamma[m] * (x[m] - mean[m]) / sqrt(variance[m] + epsilon)
                + beta[m]
-        output[m][c] = y[m][c]                if |gamma[m][c]| >= threshold
+        output[m][c] = y[m][c]                  if |gamma[m][c]| >= threshold
                        mean of y[k][c], k != m  otherwise
 
     The choice depends on `gamma` alone: it is one bit for each channel, the

@@ -48,7 +48,8 @@ class FiLM(keras.layers.Layer):
 
     >>> layer = keras_fusion.layers.FiLM(kernel_initializer="zeros")
     >>> image, question = keras.ops.ones((2, 4, 4, 3)), keras.ops.ones((2, 5))
-    >>> bool(np.all(layer(image, question) == image)), layer.count_params()
+    >>> modulated = layer(image, question)
+    >>> bool(keras.ops.all(modulated == image)), layer.count_params()
     (True, 36)
 
     Reference:

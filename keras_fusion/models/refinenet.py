@@ -29,7 +29,6 @@ def refinenet(
     units_out=3,
     pools=4,
     dropout=0.5,
-    ensemble_gradient=False,
     name="refinenet",
 ):
     """RefineNet on ResNet bottlenecks, for aligned images of N modalities.
@@ -107,8 +106,6 @@ def refinenet(
         pools: Integer, poolings of a level's chain.
         dropout: Float, share dropped from the maps of the two coarsest
             stages and before the classifier.
-        ensemble_gradient: Boolean, whether the loss of the ensemble also
-            trains the branches; as published it trains only its weights.
         name: Name of the model.
 
     Returns:
@@ -187,12 +184,10 @@ def refinenet(
         units_out=units_out,
         pools=pools,
     )
-    return keras.Model(
-        inputs, outputs_by_name(logits, inputs, ensemble_gradient), name=name
-    )
+    return keras.Model(inputs, outputs_by_name(logits, inputs), name=name)
 
 
-def outputs_by_name(logits, inputs, ensemble_gradient):
+def outputs_by_name(logits, inputs):
     """Names the logits, adds their ensemble and resizes all to the inputs."""
     if len(inputs) == 1:
         # No other branch, so its loss has to pass through the ensemble.
@@ -201,9 +196,7 @@ def outputs_by_name(logits, inputs, ensemble_gradient):
     elif len(logits) == 1:
         outputs = {"ensemble": logits[0]}
     else:
-        ensemble = LearnedEnsemble(
-            stop_gradient=not ensemble_gradient, name="ensemble_weights"
-        )
+        ensemble = LearnedEnsemble(name="ensemble_weights")
         outputs = dict(zip(inputs, logits, strict=True))
         outputs["ensemble"] = ensemble(logits)
     image = next(iter(inputs.values()))

@@ -18,6 +18,10 @@ def built(rng, modality=4, **weights):
     return filled(layer, rng, **weights)
 
 
+def scores(layer, *arguments):
+    return ops.convert_to_numpy(layer(*arguments))
+
+
 def softmax(logits):
     return ops.convert_to_numpy(ops.softmax(logits))
 
@@ -55,10 +59,10 @@ def test_case_2_probabilities_of_two_words_are_those_by_hand(rng):
 def test_case_3_without_kernel_or_features_the_modality_changes_no_bit(rng):
     layer = built(rng)
     context, x = words(rng, 6, 3), rng.normal(size=(6, 4)).astype("float32")
-    of_text = ops.convert_to_numpy(layer(context))
-    np.testing.assert_array_equal(layer(context, 0 * x), of_text)
+    of_text = scores(layer, context)
+    np.testing.assert_array_equal(scores(layer, context, 0 * x), of_text)
     layer.modality_kernel.assign(np.zeros((4, 5)))
-    np.testing.assert_array_equal(layer(context, x), of_text)
+    np.testing.assert_array_equal(scores(layer, context, x), of_text)
 
 
 def test_case_3_without_kernels_only_the_biases_speak(rng):
@@ -78,10 +82,8 @@ def test_case_4_modality_shifts_logits_alike_in_every_context(rng):
     layer = built(rng)
     context = words(rng, 6, 3)
     x, other = rng.normal(size=(2, 1, 4)).astype("float32")
-    shifts = ops.convert_to_numpy(
-        layer(context, np.repeat(x, 6, axis=0))
-        - layer(context, np.repeat(other, 6, axis=0))
-    )
+    shifts = scores(layer, context, np.repeat(x, 6, axis=0))
+    shifts -= scores(layer, context, np.repeat(other, 6, axis=0))
     assert np.ptp(shifts[0]) > 0.1
     np.testing.assert_allclose(
         shifts, np.repeat(shifts[:1], 6, axis=0), atol=1e-4
@@ -94,12 +96,12 @@ def test_codes_of_captions_and_images_meet_in_one_broadcast(rng):
     images = images.astype("float32")
     contexts = ops.expand_dims(layer.encode_context(captions), 1)
     modalities = layer.encode_modality(images)[None, :, None]
-    scores = ops.convert_to_numpy(layer.logits(contexts, modalities))
-    assert scores.shape == (4, 5, 6, 7)
+    together = ops.convert_to_numpy(layer.logits(contexts, modalities))
+    assert together.shape == (4, 5, 6, 7)
     for i in range(4):
         for j in range(5):
-            alone = layer(captions[i : i + 1], images[j : j + 1])
-            np.testing.assert_allclose(scores[i, j], alone[0], atol=1e-4)
+            alone = scores(layer, captions[i : i + 1], images[j : j + 1])
+            np.testing.assert_allclose(together[i, j], alone[0], atol=1e-4)
 
 
 def test_wrong_input_explains_itself(rng):

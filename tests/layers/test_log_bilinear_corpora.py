@@ -41,7 +41,6 @@ def trained(layer, inputs, targets, steps=250, weights=None):
     model.compile(
         keras.optimizers.Adam(schedule),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        steps_per_execution=50,
     )
     repeated = [np.concatenate([x] * steps) for x in (*inputs, targets)]
     model.fit(

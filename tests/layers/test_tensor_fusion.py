@@ -20,6 +20,10 @@ def built(layer, rng):
     return layer
 
 
+def fuse(layer, xs):
+    return ops.convert_to_numpy(layer(xs))
+
+
 def test_kernel_holds_constant_features_and_products(rng):
     x, y, z = xs = vectors(rng)
     kernel = np.zeros((4, 5, 3, 4))
@@ -36,7 +40,7 @@ def test_kernel_holds_constant_features_and_products(rng):
         x[:, 0] * y[:, 3] * z[:, 0],
     ]
     np.testing.assert_allclose(
-        layer(xs), np.stack(expected, axis=1), rtol=1e-5, atol=1e-6
+        fuse(layer, xs), np.stack(expected, axis=1), rtol=1e-5, atol=1e-6
     )
 
 
@@ -47,7 +51,7 @@ def test_order_of_modalities_is_the_order_of_the_kernels_axes(rng):
     kernel = ops.convert_to_numpy(layer.kernel).reshape(4, 5, 3, 2)
     turned.kernel.assign(kernel.transpose(2, 1, 0, 3).reshape(-1, 2))
     np.testing.assert_allclose(
-        turned(xs[::-1]), layer(xs), rtol=1e-4, atol=1e-4
+        fuse(turned, xs[::-1]), fuse(layer, xs), rtol=1e-4, atol=1e-4
     )
 
 
@@ -68,7 +72,9 @@ def test_low_rank_fusion_of_enough_rank_is_any_tensor_fusion(rng):
         weight.assign(factor.reshape(weight.shape))
     low_rank.rank_weights.assign(np.ones(rank))
     low_rank.bias.assign(np.zeros(2))
-    np.testing.assert_allclose(low_rank(xs), full(xs), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        fuse(low_rank, xs), fuse(full, xs), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_low_rank_fusion_registers_every_factor():
@@ -100,7 +106,7 @@ def test_low_rank_fusion_starts_with_unit_variance_whatever_its_rank(rng):
     xs = [rng.normal(size=(256, 64)).astype("float32") for _ in range(3)]
     for rank in (1, 4, 64):
         layer = LowRankTensorFusion(256, rank)
-        variance = np.var(ops.convert_to_numpy(layer(xs)))
+        variance = np.var(fuse(layer, xs))
         assert variance == pytest.approx(1, abs=0.25), rank
 
 
@@ -109,5 +115,5 @@ def test_absent_modality_leaves_the_others(rng, layer_class):
     xs = vectors(rng)
     layer = built(layer_class(2), rng)
     xs[1] = np.zeros_like(xs[1])
-    before = ops.convert_to_numpy(layer(xs))
+    before = fuse(layer, xs)
     assert np.ptp(before, axis=0).min() > 0.1
