@@ -10,11 +10,9 @@ RUNS_DIR; finished ones are not trained again, so a stopped benchmark goes on.
 """
 
 import dataclasses
-import datetime
-import platform
+import shlex
 import statistics
 import sys
-from pathlib import Path
 
 from applications import startup
 
@@ -26,6 +24,7 @@ import tyro  # noqa: E402
 from applications import training  # noqa: E402
 from applications.rgbd_segmentation.config import PRESETS  # noqa: E402
 from applications.rgbd_segmentation.config import Config  # noqa: E402
+from benchmarks.timing import write_table  # noqa: E402
 
 TASK = "rgbd_segmentation"
 FUSIONS = ("none", "sum", "concat", "squeeze_excite", "exchange")
@@ -43,8 +42,6 @@ class Comparison:
     """Fusions to train."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds over which a row's mean and deviation are taken."""
-    out: Path = Path("benchmarks/results/modality_fusion.md")
-    """File for the table."""
 
 
 def main(comparison: Comparison) -> None:
@@ -56,8 +53,7 @@ def main(comparison: Comparison) -> None:
             run = dataclasses.replace(config, seed=seed, name=name)
             runs[label].append(training.train(TASK, run))
     rows = [row for label in runs for row in describe(label, runs[label])]
-    write(comparison, rows)
-    print("\n".join(table(rows)))
+    write(comparison.config, comparison.seeds, rows)
 
 
 def variants(comparison: Comparison) -> list[tuple[str, Config]]:
@@ -105,30 +101,27 @@ def spread(values: list[float]) -> str:
     return f"{100 * statistics.mean(values):.1f} ± {100 * deviation:.1f}"
 
 
-def table(rows: list[dict]) -> list[str]:
-    heads = list(rows[0])
-    lines = [heads, ["---"] * len(heads), *(list(row.values()) for row in rows)]
-    return ["| " + " | ".join(map(str, line)) + " |" for line in lines]
-
-
-def write(comparison: Comparison, rows: list[dict]) -> None:
-    config = comparison.config
-    text = [
-        f"# Fusion of {', '.join(config.modalities)}",
+def write(config: Config, seeds: tuple[int, ...], rows: list[dict]) -> None:
+    arguments = shlex.join(sys.argv[1:])
+    notes = [
+        f"`python -m benchmarks.modality_fusion {arguments}`",
         "",
-        f"`python -m benchmarks.modality_fusion {' '.join(sys.argv[1:])}`",
-        "",
-        f"{datetime.date.today()}, {platform.machine()}, Python "
-        f"{platform.python_version()}, Keras {keras.__version__}. "
-        f"{config.epochs} epochs, batch {config.batch_size}, crops of "
-        f"{config.crop} pixels, seeds {', '.join(map(str, comparison.seeds))}; "
-        "mean ± deviation over the seeds, in per cent.",
-        "",
-        *table(rows),
-        "",
+        (
+            f"{config.epochs} epochs, batch {config.batch_size}, images shrunk "
+            f"to {config.resize}, crops of {config.crop} pixels; seeds "
+            f"{', '.join(map(str, seeds))}. Validation part, mean ± sample "
+            "deviation over the seeds, in per cent; s/step is the smallest of "
+            "the seeds."
+        ),
     ]
-    comparison.out.parent.mkdir(parents=True, exist_ok=True)
-    comparison.out.write_text("\n".join(text), encoding="utf-8")
+    columns = list(rows[0])
+    write_table(
+        "modality_fusion",
+        f"Fusion of {', '.join(config.modalities)}",
+        notes,
+        columns,
+        [list(row.values()) for row in rows],
+    )
 
 
 if __name__ == "__main__":

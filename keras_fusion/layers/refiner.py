@@ -264,8 +264,8 @@ class Refiner(keras.layers.Layer):
                     ends.append(self.defuse(self.fusion(inputs)))
                 features[:, feature] = original
                 for m, (high, low) in enumerate(zip(*ends, strict=True)):
-                    slope = ops.cast(high - low, "float32") / (2 * step)
-                    graph[m, n] += float(ops.mean(ops.square(slope)))
+                    slope = ops.convert_to_numpy(high - low) / (2 * step)
+                    graph[m, n] += np.mean(slope**2)
         return np.sqrt(graph)
 
     def compute_output_shape(

@@ -31,6 +31,10 @@ def drawn(rng, samples=8, widths=WIDTHS):
     ]
 
 
+def number(x):
+    return float(ops.convert_to_numpy(x))
+
+
 def loss_of(layer, x, *arguments):
     layer(x, *arguments)
     (loss,) = layer.losses
@@ -46,19 +50,19 @@ def test_loss_is_the_weighted_sum_over_modalities(rng, loss):
     assert keras.backend.standardize_dtype(value.dtype) == "float32"
     rebuilt = layer.defuse(layer.fusion(x))
     alone = keras.losses.get(loss)
-    terms = [float(ops.mean(alone(x[m], rebuilt[m]))) for m in range(3)]
-    assert float(value) == pytest.approx(np.dot(weights, terms), rel=1e-5)
+    terms = [number(ops.mean(alone(x[m], rebuilt[m]))) for m in range(3)]
+    assert number(value) == pytest.approx(np.dot(weights, terms), rel=1e-5)
 
 
 @every_loss
 def test_weights_scale_each_term_linearly(rng, loss):
     x = drawn(rng)
     layer = refiner(loss=loss, loss_weights=(1.0, 0.0))
-    first = float(loss_of(layer, x))
+    first = number(loss_of(layer, x))
     layer.loss_weights = (0.0, 1.0)
-    second = float(loss_of(layer, x))
+    second = number(loss_of(layer, x))
     layer.loss_weights = (3.0, 0.5)
-    both = float(loss_of(layer, x))
+    both = number(loss_of(layer, x))
     assert both == pytest.approx(3 * first + 0.5 * second, rel=1e-5)
 
 
@@ -125,10 +129,10 @@ def test_absent_modality_gives_neither_loss_nor_gradient(rng, loss):
     layer = refiner(loss=loss, loss_weights=(1.0, 0.0), stop_gradient=False)
     targets = drawn(rng)
     presence = np.array([[1, 1]] * 5 + [[0, 1]] * 3)
-    some = float(loss_of(layer, x, presence, targets))
+    some = number(loss_of(layer, x, presence, targets))
     few = [u[:5] for u in x], [u[:5] for u in targets]
     assert some == pytest.approx(
-        float(loss_of(layer, few[0], presence[:5], few[1])), rel=1e-5
+        number(loss_of(layer, few[0], presence[:5], few[1])), rel=1e-5
     )
     slopes = gradients(
         lambda *t: loss_of(layer, x, presence, list(t)), *targets
@@ -136,14 +140,14 @@ def test_absent_modality_gives_neither_loss_nor_gradient(rng, loss):
     assert not np.any(slopes[0][5:])
     assert np.any(slopes[0][:5])
     targets[0][5:] = np.nan
-    broken = float(loss_of(layer, x, presence, targets))
+    broken = number(loss_of(layer, x, presence, targets))
     assert broken == pytest.approx(some, rel=1e-6)
 
 
 def test_modality_that_all_samples_lack_has_no_loss(rng):
     presence = np.array([[1, 0]] * 8)
     layer = refiner(loss_weights=(0.0, 1.0))
-    assert float(loss_of(layer, drawn(rng), presence)) == 0
+    assert number(loss_of(layer, drawn(rng), presence)) == 0
 
 
 def test_images_can_be_targets(rng):
@@ -152,7 +156,7 @@ def test_images_can_be_targets(rng):
         rng.normal(size=(8, *shape)).astype("float32")
         for shape in ((2, 3, 1), (5,))
     ]
-    value = float(loss_of(layer, x, None, images))
+    value = number(loss_of(layer, x, None, images))
     expected = 0
     for image, rebuilt in zip(
         images, layer.defuse(layer.fusion(x)), strict=True
@@ -229,7 +233,7 @@ def test_mixed_precision_keeps_the_loss_in_float32(rng):
     x = [300 * u for u in drawn(rng)]
     loss = loss_of(layer, x)
     assert keras.backend.standardize_dtype(loss.dtype) == "float32"
-    assert np.isfinite(float(loss))
+    assert np.isfinite(number(loss))
     with pytest.raises(ValueError, match="rounds away"):
         layer.modality_graph(x)
 
