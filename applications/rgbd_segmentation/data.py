@@ -239,8 +239,8 @@ def _training(
 
     return (
         tensorflow.data.Dataset.counter(first_epoch)
-        .flat_map(epoch_order)
-        .map(crop, num_parallel_calls=tensorflow.data.AUTOTUNE)
+        .flat_map(_as_it_is(epoch_order))
+        .map(_as_it_is(crop), num_parallel_calls=tensorflow.data.AUTOTUNE)
         .batch(config.batch_size, drop_remainder=True)
         .prefetch(tensorflow.data.AUTOTUNE)
     )
@@ -260,10 +260,14 @@ def _evaluation(
 
     return (
         tensorflow.data.Dataset.range(len(examples))
-        .map(read, num_parallel_calls=tensorflow.data.AUTOTUNE)
+        .map(_as_it_is(read), num_parallel_calls=tensorflow.data.AUTOTUNE)
         .batch(config.batch_size if examples.same_size else 1)
         .prefetch(tensorflow.data.AUTOTUNE)
     )
+
+
+# These functions hold no control flow for TensorFlow to translate.
+_as_it_is = tensorflow.autograph.experimental.do_not_convert
 
 
 def _types(config: "Config") -> list[str]:

@@ -77,5 +77,7 @@ class ModalityBalance(keras.callbacks.Callback):
             loss = self.model.compute_loss(
                 x=inputs, y=self.targets, y_pred=outputs, training=False
             )
-        gradients = tape.gradient(loss, inputs)
+        gradients = tape.gradient(
+            loss, inputs, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
         return loss, {name: tf.norm(g) for name, g in gradients.items()}

@@ -77,8 +77,10 @@ class MultiRateSGD(_MultiRate, keras.optimizers.SGD):
     ...     [keras.ops.ones((1, 1)), keras.ops.ones((1,))],
     ...     dense.trainable_variables,
     ... )
-    >>> round(kernel - float(dense.kernel[0, 0]), 4), float(dense.bias[0])
-    (0.1, -0.2)
+    >>> round(kernel - float(dense.kernel[0, 0]), 4)
+    0.1
+    >>> round(float(dense.bias[0]), 4)
+    -0.2
     """
 
     def __init__(self, *args, l2=0.0, **kwargs):

@@ -6,6 +6,10 @@ from keras import ops
 from keras_fusion.layers import LingUNet
 
 
+def run(layer, *inputs, **kwargs):
+    return ops.convert_to_numpy(layer(*inputs, **kwargs))
+
+
 def test_without_text_weights_the_text_does_not_matter(rng):
     maps, text = rng.normal(size=(2, 8, 9, 3)), rng.normal(size=(2, 6))
     layer = LingUNet(4, depth=2)
@@ -13,21 +17,22 @@ def test_without_text_weights_the_text_does_not_matter(rng):
     for level in layer.text:
         level.affine.kernel.assign(np.zeros(level.affine.kernel.shape))
         level.affine.bias.assign(np.arange(16.0))
-    np.testing.assert_array_equal(layer(maps, text), layer(maps, text + 1))
+    other = run(layer, maps, text + 1)
+    np.testing.assert_array_equal(run(layer, maps, text), other)
 
 
 def test_each_level_reads_its_part_of_the_text(rng):
     maps, text = rng.normal(size=(2, 8, 8, 3)), rng.normal(size=(2, 6))
     layer = LingUNet(4, depth=2)
-    before = ops.convert_to_numpy(layer(maps, text))
+    before = run(layer, maps, text)
     # The part of the smaller level, whose kernels do not read the text.
     layer.text[1].affine.kernel.assign(np.zeros((3, 16)))
     layer.text[1].affine.bias.assign(np.arange(16.0))
-    resting = ops.convert_to_numpy(layer(maps, text))
+    resting = run(layer, maps, text)
     text[:, 3:] += 1
-    np.testing.assert_array_equal(layer(maps, text), resting)
+    np.testing.assert_array_equal(run(layer, maps, text), resting)
     text[:, :3] += 1
-    assert np.abs(ops.convert_to_numpy(layer(maps, text)) - resting).max() > 0.1
+    assert np.abs(run(layer, maps, text) - resting).max() > 0.1
     assert np.abs(resting - before).max() > 0.1
 
 
@@ -52,10 +57,10 @@ def test_one_model_takes_maps_of_any_size(rng):
 def test_dropout_rests_outside_training(rng):
     maps, text = rng.normal(size=(2, 8, 8, 3)), rng.normal(size=(2, 6))
     layer = LingUNet(4, depth=2, seed=1)
-    resting = ops.convert_to_numpy(layer(maps, text))
-    dropped = ops.convert_to_numpy(layer(maps, text, training=True))
+    resting = run(layer, maps, text)
+    dropped = run(layer, maps, text, training=True)
     assert np.any(dropped != resting)
-    np.testing.assert_array_equal(layer(maps, text), resting)
+    np.testing.assert_array_equal(run(layer, maps, text), resting)
 
 
 def test_wrong_input_explains_itself():

@@ -4,6 +4,12 @@ from keras import ops
 
 from keras_fusion.layers import LocalFullyConnectedFusion
 
+pytestmark = pytest.mark.usefixtures("double_precision")
+
+
+def array(x):
+    return ops.convert_to_numpy(x)
+
 
 @pytest.fixture
 def maps(rng):
@@ -21,30 +27,32 @@ def test_without_text_weights_it_is_one_by_one_convolutions(maps, text):
     layer.text.kernel.assign(np.zeros((7, 8)))
     expected = maps
     for cell in layer.cells:
-        kernel = ops.convert_to_numpy(cell.kernel)[None, None]
+        kernel = array(cell.kernel)[None, None]
         expected = ops.conv(expected, kernel, data_format="channels_last")
         expected = ops.relu(expected + cell.bias)
-    np.testing.assert_allclose(layer(maps, text), expected, rtol=1e-10)
+    np.testing.assert_allclose(
+        array(layer(maps, text)), array(expected), rtol=1e-10
+    )
 
 
 def test_on_one_cell_it_is_concatenation_and_dense_layers(maps, text):
     layer = LocalFullyConnectedFusion([8, 2], dtype="float64")
-    fused = layer(maps[:, :1, :1], text)
+    fused = array(layer(maps[:, :1, :1], text))[:, 0, 0]
     joined = np.concatenate([maps[:, 0, 0], text], axis=1)
     first, second = layer.cells
-    kernel = np.concatenate([first.kernel, layer.text.kernel])
-    hidden = np.maximum(0, joined @ kernel + np.asarray(first.bias))
-    expected = ops.relu(second(hidden))
-    np.testing.assert_allclose(fused[:, 0, 0], expected, rtol=1e-10)
+    kernel = np.concatenate([array(first.kernel), array(layer.text.kernel)])
+    hidden = np.maximum(0, joined @ kernel + array(first.bias))
+    expected = array(ops.relu(second(hidden)))
+    np.testing.assert_allclose(fused, expected, rtol=1e-10)
 
 
 def test_moving_cells_moves_the_output(rng, maps, text):
     layer = LocalFullyConnectedFusion([8, 2], dtype="float64")
     order = rng.permutation(20)
-    fused = ops.convert_to_numpy(layer(maps, text)).reshape(3, 20, 2)
+    fused = array(layer(maps, text)).reshape(3, 20, 2)
     moved = maps.reshape(3, 20, 6)[:, order].reshape(maps.shape)
     np.testing.assert_allclose(
-        ops.convert_to_numpy(layer(moved, text)).reshape(3, 20, 2),
+        array(layer(moved, text)).reshape(3, 20, 2),
         fused[:, order],
         rtol=1e-12,
     )

@@ -6,6 +6,8 @@ from keras import ops
 from keras_fusion.layers import PairwiseBilinearAttention
 from tests.layers.cases_bilinear import pairwise_attention
 
+pytestmark = pytest.mark.usefixtures("double_precision")
+
 
 def attend(layer, query, value, **kwargs):
     refined, weights = layer(
