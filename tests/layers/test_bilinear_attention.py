@@ -212,7 +212,6 @@ def classified(features, maps, images, present):
     model.compile(
         keras.optimizers.Adam(0.01),
         keras.losses.BinaryCrossentropy(from_logits=True),
-        jit_compile=False,
     )
     model.fit(images, present, batch_size=100, epochs=15, verbose=0)
     return model

@@ -97,7 +97,6 @@ def test_case_10_finds_the_goal_pixel_that_a_text_names(rng):
         keras.optimizers.Adam(0.005),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        jit_compile=False,
     )
     model.fit(*goal_pixels(rng, 6000), batch_size=100, epochs=10, verbose=0)
     x, goal = goal_pixels(rng, 1000)

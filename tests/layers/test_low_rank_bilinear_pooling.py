@@ -130,7 +130,6 @@ def test_case_12_learns_exclusive_or_of_modalities(
     model.compile(
         keras.optimizers.Adam(0.02),
         keras.losses.BinaryCrossentropy(from_logits=True),
-        jit_compile=False,
     )
     x, labels = exclusive_or(rng, 8000)
     model.fit(x, labels, batch_size=160, epochs=20, verbose=0)
