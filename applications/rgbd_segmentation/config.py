@@ -14,7 +14,7 @@ MINIMUM_SIDE = 32
 class Config(Settings):
     """Defaults train in minutes on two CPU cores."""
 
-    epochs: int = 24
+    epochs: int = 20
     batch_size: int = 8
     learning_rate: float = 1e-3
 
