@@ -31,8 +31,8 @@ def rng():
 
 @pytest.fixture(scope="session")
 def two_replicas():
-    import tensorflow as tf
+    from keras_fusion import distribution
 
-    # One strategy for all tests: a second one in the same process would
-    # answer to the first one's collective operations.
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    # The one that applications get too: a second one in the same process
+    # would answer to the first one's collective operations.
+    return distribution.get_strategy("mirrored", devices=2)

@@ -120,6 +120,7 @@ def variants(views):
         (kind, units): Variant(inputs, units, loss=loss)
         for kind, loss in kinds.items()
         for units in (4, 9, 32)
+        if (kind, units) != ("multi_similarity", 9)
     }
     made["frozen defusers"] = Variant(inputs, 32, frozen="defusers")
     made["frozen encoders"] = Variant(inputs, 4, raw=False, frozen="encoders")
