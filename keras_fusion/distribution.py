@@ -87,11 +87,13 @@ def _mirrored(devices):
 def _mirrored_over(kind, count):
     """One strategy a process: a second over the same devices would number its
     collective operations from the start again, and TensorFlow stops where a
-    number comes back with another shape."""
+    number comes back with another shape. CPUs share their memory, so that
+    they add up in one place without such operations."""
     import tensorflow as tf
 
     return tf.distribute.MirroredStrategy(
-        [f"{kind}:{index}" for index in range(count)]
+        [f"{kind}:{index}" for index in range(count)],
+        tf.distribute.ReductionToOneDevice() if kind == "CPU" else None,
     )
 
 
