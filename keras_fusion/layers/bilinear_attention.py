@@ -6,6 +6,7 @@ from keras import ops
 from keras_fusion.layers.bilinear_checks import check_ndim
 from keras_fusion.layers.bilinear_checks import check_sizes
 from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.layers.query_chunks import map_queries
 
 
@@ -221,7 +222,7 @@ class BilinearAttention(keras.layers.Layer):
         return ops.transpose(_times(product, score_kernel), (0, 1, 3, 2))
 
     def _softmax(self, scores, mask):
-        wide = keras.backend.result_type(scores.dtype, "float32")
+        wide = at_least_float32(self.compute_dtype)
         scores = ops.cast(scores, wide)
         if mask is None:
             return ops.cast(ops.softmax(scores), self.compute_dtype)

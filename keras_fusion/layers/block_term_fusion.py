@@ -6,6 +6,7 @@ from keras import ops
 from keras_fusion.layers.bilinear_checks import check_sizes
 from keras_fusion.layers.bilinear_checks import check_vectors
 from keras_fusion.layers.power_normalization import power_normalize
+from keras_fusion.layers.precision import at_least_float32
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -162,7 +163,7 @@ class BlockTermFusion(keras.layers.Layer):
 
     def _fuse(self, parts, cores, size):
         # Squares and more of activations overflow half precision.
-        wide = keras.backend.result_type(self.compute_dtype, "float32")
+        wide = at_least_float32(self.compute_dtype)
         terms = [
             ops.cast(
                 core(ops.reshape(x, (-1, x.shape[-1] // size, size))), wide

@@ -6,6 +6,7 @@ from keras import ops
 from keras_fusion.layers.bilinear_checks import check_sizes
 from keras_fusion.layers.bilinear_checks import check_vectors
 from keras_fusion.layers.power_normalization import power_normalize
+from keras_fusion.layers.precision import at_least_float32
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -98,7 +99,7 @@ class CompactBilinearPooling(keras.layers.Layer):
 
     def call(self, inputs):
         # There are no transforms of half precision.
-        wide = keras.backend.result_type(self.compute_dtype, "float32")
+        wide = at_least_float32(self.compute_dtype)
         spectra = [
             ops.rfft(self._sketch(ops.cast(x, wide), m))
             for m, x in enumerate(inputs)

@@ -6,6 +6,7 @@ from keras import ops
 from keras_fusion.layers.bilinear_checks import check_sizes
 from keras_fusion.layers.bilinear_checks import check_vectors
 from keras_fusion.layers.power_normalization import power_normalize
+from keras_fusion.layers.precision import at_least_float32
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -111,7 +112,7 @@ class FactorizedBilinearPooling(keras.layers.Layer):
             projection.build((None, width))
             self.projections.append(projection)
         # Squares and more of activations overflow half precision.
-        self._wide = keras.backend.result_type(self.compute_dtype, "float32")
+        self._wide = at_least_float32(self.compute_dtype)
         self.dropouts = keras.layers.Dropout(
             self.dropout, seed=self.seed, dtype=self._wide, name="dropout"
         )

@@ -4,6 +4,7 @@ from keras import ops
 from keras_fusion.layers.bilinear_checks import check_ndim
 from keras_fusion.layers.bilinear_checks import check_sizes
 from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.layers.precision import at_least_float32
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -160,7 +161,7 @@ class PairwiseBilinearAttention(keras.layers.Layer):
         )
 
     def _softmax(self, scores, query_mask, value_mask):
-        wide = keras.backend.result_type(scores.dtype, "float32")
+        wide = at_least_float32(self.compute_dtype)
         scores = ops.cast(scores, wide)
         valid = None
         if query_mask is not None:

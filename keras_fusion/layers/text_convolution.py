@@ -4,6 +4,7 @@ from keras import ops
 from keras_fusion.layers.bilinear_checks import check_ndim
 from keras_fusion.layers.bilinear_checks import check_sizes
 from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.layers.precision import at_least_float32
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -88,7 +89,7 @@ class TextConvolution(keras.layers.Layer):
         kernels = self.affine(conditioning)
         if self.normalize:
             # Squares overflow half precision.
-            wide = keras.backend.result_type(kernels.dtype, "float32")
+            wide = at_least_float32(self.compute_dtype)
             kernels = ops.cast(kernels, wide)
             squares = ops.sum(ops.square(kernels), axis=-1, keepdims=True)
             kernels = kernels * ops.rsqrt(ops.maximum(squares, 1e-12))
