@@ -4,13 +4,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 TASK ?= rgbd_segmentation
 
-.PHONY: demo test test-slow lint format clean
+.PHONY: demo test test-jax test-torch test-slow lint format clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m applications $(TASK) train --name demo
 
 test: lint
 	$(BIN)/python -m pytest
+
+# The library alone, on the other backends of Keras.
+test-jax test-torch: test-%: $(VENV)/installed-%
+	KERAS_BACKEND=$* $(BIN)/python -m pytest tests/layers tests/losses tests/metrics
 
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow
@@ -26,6 +30,10 @@ format: $(VENV)/installed
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+$(VENV)/installed-%: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	touch $@
 
 clean:

@@ -1,8 +1,6 @@
 import os
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-# JAX has double precision, in which gradients are checked, only on request.
-os.environ["JAX_ENABLE_X64"] = "1"
 
 import keras
 import numpy as np

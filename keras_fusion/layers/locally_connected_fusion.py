@@ -109,7 +109,7 @@ class LocallyConnectedFusion(keras.layers.Layer):
             )
 
     def call(self, inputs):
-        weights = ops.unstack(self.kernel, axis=-1)
+        weights = ops.unstack(ops.convert_to_tensor(self.kernel), axis=-1)
         outputs = sum(w * x for w, x in zip(weights, inputs, strict=True))
         if self.use_bias:
             outputs = outputs + self.bias

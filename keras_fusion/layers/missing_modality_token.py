@@ -70,7 +70,8 @@ class MissingModalityToken(keras.layers.Layer):
         outputs = []
         for m, x in enumerate(inputs):
             present = ops.reshape(presence[:, m], (-1,) + (1,) * (x.ndim - 1))
-            outputs.append(ops.where(present, x, self.tokens[m]))
+            token = ops.convert_to_tensor(self.tokens[m])
+            outputs.append(ops.where(present, x, token))
         return outputs
 
     def compute_output_shape(self, inputs_shape, presence_shape):

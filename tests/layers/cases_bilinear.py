@@ -274,9 +274,9 @@ CASES = [
     ),
     Case(
         "compact_bilinear_pooling_of_three_into_an_odd_number",
-        lambda: layers.CompactBilinearPooling(9, seed=3),
+        lambda: layers.CompactBilinearPooling(5, seed=3),
         ([(6, 5), (6, 3), (6, 2)],),
-        compact(9),
+        compact(5),
         weightless=True,
     ),
     Case(
