@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 TASK ?= rgbd_segmentation
+LIBRARY_TESTS := tests/layers tests/losses tests/metrics
 
 .PHONY: demo test test-jax test-torch test-slow lint format clean
 
@@ -12,9 +13,10 @@ demo: $(VENV)/installed
 test: lint
 	$(BIN)/python -m pytest
 
-# The library alone, on the other backends of Keras.
+# The library alone, on the other backends of Keras; compilers of theirs keep
+# one core busy, so that two processes take half the time.
 test-jax test-torch: test-%: $(VENV)/installed-%
-	KERAS_BACKEND=$* $(BIN)/python -m pytest tests/layers tests/losses tests/metrics
+	KERAS_BACKEND=$* $(BIN)/python -m pytest -n 2 $(LIBRARY_TESTS)
 
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow

@@ -98,6 +98,9 @@ class CompactBilinearPooling(keras.layers.Layer):
         return 2 * keras.random.randint(shape, 0, 2, dtype, seed) - 1
 
     def call(self, inputs):
+        if inputs[0].shape[0] == 0:
+            # PyTorch does not transform nothing.
+            return ops.zeros((0, self.units), self.compute_dtype)
         # There are no transforms of half precision.
         wide = at_least_float32(self.compute_dtype)
         spectra = [

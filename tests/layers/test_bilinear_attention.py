@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 
 from keras_fusion.layers import BilinearAttention
+from tests.layers.precision import DOUBLE
 
 pytestmark = pytest.mark.usefixtures("double_precision")
 
@@ -32,7 +33,7 @@ def double(**kwargs):
 def test_case_3_weights_sum_to_one_for_each_query(query, value):
     _, weights = attend(double(num_glimpses=2), query, value)
     assert weights.shape == (2, 5, 2, 4, 6)
-    np.testing.assert_allclose(weights.sum(axis=(3, 4)), 1, rtol=1e-12)
+    np.testing.assert_allclose(weights.sum(axis=(3, 4)), 1, rtol=DOUBLE)
 
 
 def test_case_3_moving_cells_moves_weights_and_keeps_features(query, value):
@@ -41,11 +42,11 @@ def test_case_3_moving_cells_moves_weights_and_keeps_features(query, value):
     order = np.random.default_rng(2).permutation(24)
     moved = value.reshape(2, 24, 7)[:, order].reshape(value.shape)
     moved_pooled, moved_weights = attend(layer, query, moved)
-    np.testing.assert_allclose(moved_pooled, pooled, rtol=1e-10)
+    np.testing.assert_allclose(moved_pooled, pooled, rtol=DOUBLE)
     np.testing.assert_allclose(
         moved_weights.reshape(2, 5, 24),
         weights.reshape(2, 5, 24)[..., order],
-        rtol=1e-10,
+        rtol=DOUBLE,
     )
 
 
@@ -57,7 +58,7 @@ def test_case_3_constant_map_is_returned_and_equal_queries_agree(query):
     value = np.random.default_rng(3).normal(size=(2, 3, 3, 7))
     query[:, 1] = query[:, 4]
     pooled, _ = attend(layer, query, value)
-    np.testing.assert_allclose(pooled[:, 1], pooled[:, 4], rtol=1e-12)
+    np.testing.assert_allclose(pooled[:, 1], pooled[:, 4], rtol=DOUBLE)
 
 
 def test_case_3_without_query_kernel_it_is_global_average_pooling(query, value):
@@ -66,7 +67,7 @@ def test_case_3_without_query_kernel_it_is_global_average_pooling(query, value):
     layer.query_kernel.assign(np.zeros((3, 8)))
     pooled, _ = attend(layer, query, value)
     mean = value.mean(axis=(1, 2))
-    np.testing.assert_allclose(pooled, np.stack([mean] * 5, 1), rtol=1e-10)
+    np.testing.assert_allclose(pooled, np.stack([mean] * 5, 1), rtol=DOUBLE)
 
 
 def test_case_3_published_equations_collapse_to_the_score_kernel(
@@ -101,7 +102,7 @@ def test_out_activation_is_more_than_a_score_kernel(query, value):
     )
     expected, _ = attend(collapsed, query, value)
     np.testing.assert_allclose(
-        attend(linear, query, value)[0], expected, rtol=1e-11
+        attend(linear, query, value)[0], expected, rtol=DOUBLE
     )
     assert np.abs(attend(bent, query, value)[0] - expected).max() > 1e-3
 
@@ -122,7 +123,7 @@ def test_case_4_chunks_do_not_change_values_or_gradients(
     assert parts._queries_at_once(5, (4, 6)) == at_once
     parts.set_weights(whole.get_weights())
     for one, other in zip(attend(parts, query, value), expected, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-12)
+        np.testing.assert_allclose(one, other, rtol=DOUBLE)
 
     trained = []
     for layer in (whole, parts):
@@ -146,7 +147,7 @@ def test_case_4_masked_cells_get_no_weight(query, value):
     pooled, weights = attend(layer, query, value, value_mask=mask)
     assert np.all(weights[:, :, 0][:, :, ~mask[0]][0] == 0)
     seen, _ = attend(layer, query[:1], value[:1, 1:3, 2:])
-    np.testing.assert_allclose(pooled[0], seen[0], rtol=1e-11)
+    np.testing.assert_allclose(pooled[0], seen[0], rtol=DOUBLE)
     # No valid cell at all.
     assert np.all(pooled[1] == 0) and np.all(weights[1] == 0)
 

@@ -4,6 +4,7 @@ from keras import ops
 
 from keras_fusion.layers import BlockTermFusion
 from keras_fusion.layers import LowRankBilinearPooling
+from tests.layers.precision import DOUBLE
 
 pytestmark = pytest.mark.usefixtures("double_precision")
 
@@ -42,7 +43,7 @@ def test_case_7_one_block_is_a_tucker_fusion_of_bounded_slice_rank(rng):
     )
     joint = np.einsum("bi,bj,ijt->bt", p, q, core)
     expected = affine(layer.output_projection, joint)
-    np.testing.assert_allclose(fused, expected, rtol=1e-11)
+    np.testing.assert_allclose(fused, expected, rtol=DOUBLE)
 
 
 def test_case_7_rank_one_with_cores_that_copy_is_low_rank_pooling(rng):
@@ -60,7 +61,7 @@ def test_case_7_rank_one_with_cores_that_copy_is_low_rank_pooling(rng):
         ]
     )
     np.testing.assert_allclose(
-        array(layer(modalities)), array(low_rank(modalities)), rtol=1e-11
+        array(layer(modalities)), array(low_rank(modalities)), rtol=DOUBLE
     )
 
 

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_fusion.layers import FactorizedBilinearPooling
 from keras_fusion.layers import LowRankBilinearPooling
+from tests.layers.precision import DOUBLE
 
 pytestmark = pytest.mark.usefixtures("double_precision")
 
@@ -37,7 +38,7 @@ def test_case_7_each_unit_is_a_bilinear_form_of_its_own(rng):
         window = slice(2 * i, 2 * i + 2)
         w = u[:, window] @ v[:, window].T
         expected = np.einsum("bi,ij,bj->b", x, w, y)
-        np.testing.assert_allclose(fused[:, i], expected, rtol=1e-10)
+        np.testing.assert_allclose(fused[:, i], expected, rtol=DOUBLE)
 
 
 def test_case_7_rank_one_is_low_rank_pooling_without_last_projection(rng):
@@ -54,7 +55,7 @@ def test_case_7_rank_one_is_low_rank_pooling_without_last_projection(rng):
         projection.kernel.assign(kernel)
     low_rank.output_projection.kernel.assign(np.eye(3))
     expected = run(low_rank, modalities)
-    np.testing.assert_allclose(fused, expected, rtol=1e-12)
+    np.testing.assert_allclose(fused, expected, rtol=DOUBLE)
 
 
 def test_later_blocks_are_of_higher_order(rng):
@@ -63,7 +64,7 @@ def test_later_blocks_are_of_higher_order(rng):
     fused = run(layer, modalities)
     doubled = run(layer, [2 * x for x in modalities])
     orders = np.repeat([2, 4, 6], 2)
-    np.testing.assert_allclose(doubled, fused * 2.0**orders, rtol=1e-12)
+    np.testing.assert_allclose(doubled, fused * 2.0**orders, rtol=DOUBLE)
 
 
 def test_dropout_is_seeded_and_rests_outside_training(rng):

@@ -3,6 +3,7 @@ import pytest
 from keras import ops
 
 from keras_fusion.layers import LocalFullyConnectedFusion
+from tests.layers.precision import DOUBLE
 
 pytestmark = pytest.mark.usefixtures("double_precision")
 
@@ -31,7 +32,7 @@ def test_without_text_weights_it_is_one_by_one_convolutions(maps, text):
         expected = ops.conv(expected, kernel, data_format="channels_last")
         expected = ops.relu(expected + cell.bias)
     np.testing.assert_allclose(
-        array(layer(maps, text)), array(expected), rtol=1e-10
+        array(layer(maps, text)), array(expected), rtol=DOUBLE
     )
 
 
@@ -43,7 +44,7 @@ def test_on_one_cell_it_is_concatenation_and_dense_layers(maps, text):
     kernel = np.concatenate([array(first.kernel), array(layer.text.kernel)])
     hidden = np.maximum(0, joined @ kernel + array(first.bias))
     expected = array(ops.relu(second(hidden)))
-    np.testing.assert_allclose(fused, expected, rtol=1e-10)
+    np.testing.assert_allclose(fused, expected, rtol=DOUBLE)
 
 
 def test_moving_cells_moves_the_output(rng, maps, text):
@@ -54,7 +55,7 @@ def test_moving_cells_moves_the_output(rng, maps, text):
     np.testing.assert_allclose(
         array(layer(moved, text)).reshape(3, 20, 2),
         fused[:, order],
-        rtol=1e-12,
+        rtol=DOUBLE,
     )
 
 

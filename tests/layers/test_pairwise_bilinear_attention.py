@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_fusion.layers import PairwiseBilinearAttention
 from tests.layers.cases_bilinear import pairwise_attention
+from tests.layers.precision import DOUBLE
 
 pytestmark = pytest.mark.usefixtures("double_precision")
 
@@ -34,8 +35,8 @@ def test_case_8_two_glimpses_agree_with_the_loop_over_pairs(query, value):
         for w in layer.weights
     }
     expected = pairwise_attention(named, query, value)
-    np.testing.assert_allclose(refined, expected, rtol=1e-10)
-    np.testing.assert_allclose(weights.sum(axis=(2, 3)), 1, rtol=1e-12)
+    np.testing.assert_allclose(refined, expected, rtol=DOUBLE)
+    np.testing.assert_allclose(weights.sum(axis=(2, 3)), 1, rtol=DOUBLE)
 
 
 def test_case_8_attention_of_rank_one_pools_each_side_on_its_own(
@@ -55,13 +56,13 @@ def test_case_8_attention_of_rank_one_pools_each_side_on_its_own(
     a = rows / rows.sum(axis=1, keepdims=True)
     b = columns / columns.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(
-        weights[:, 0], np.einsum("bi,bj->bij", a, b), rtol=1e-12
+        weights[:, 0], np.einsum("bi,bj->bij", a, b), rtol=DOUBLE
     )
     first = layer.query_projections[0](np.einsum("bi,bix->bx", a, query))
     second = layer.value_projections[0](np.einsum("bj,bjy->by", b, value))
     added = layer.residuals[0](first * second)
     expected = query + ops.convert_to_numpy(added)[:, None]
-    np.testing.assert_allclose(refined, expected, rtol=1e-10)
+    np.testing.assert_allclose(refined, expected, rtol=DOUBLE)
 
 
 def test_without_a_valid_pair_only_biases_are_added(query, value):

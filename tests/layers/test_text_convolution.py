@@ -3,6 +3,7 @@ import pytest
 from keras import ops
 
 from keras_fusion.layers import TextConvolution
+from tests.layers.precision import DOUBLE
 
 pytestmark = pytest.mark.usefixtures("double_precision")
 
@@ -41,7 +42,7 @@ def test_case_9_equals_one_convolution_a_sample(maps, text, size):
             data_format="channels_last",
         )
         alone = ops.convert_to_numpy(alone)[0]
-        np.testing.assert_allclose(convolved[b], alone, rtol=1e-10)
+        np.testing.assert_allclose(convolved[b], alone, rtol=DOUBLE)
 
 
 def test_case_9_identity_kernel_returns_the_map(maps, text):
@@ -60,7 +61,9 @@ def test_case_9_moving_pixels_moves_the_output(rng, maps, text):
         return x.reshape(3, 30, -1)[:, order].reshape(*x.shape)
 
     np.testing.assert_allclose(
-        run(layer, moved(maps), text), moved(run(layer, maps, text)), rtol=1e-12
+        run(layer, moved(maps), text),
+        moved(run(layer, maps, text)),
+        rtol=DOUBLE,
     )
 
 
@@ -69,7 +72,7 @@ def test_case_9_scale_of_the_affine_map_does_not_matter(maps, text):
     before = run(layer, maps, text)
     for weight in layer.weights:
         weight.assign(7 * ops.convert_to_numpy(weight))
-    np.testing.assert_allclose(run(layer, maps, text), before, rtol=1e-12)
+    np.testing.assert_allclose(run(layer, maps, text), before, rtol=DOUBLE)
 
 
 def test_kernels_have_length_one(maps, text):
@@ -77,7 +80,7 @@ def test_kernels_have_length_one(maps, text):
     pixels = np.broadcast_to(np.eye(4)[:, None], (3, 4, 4, 4))
     kernels = run(layer, pixels, text)[:, :, 0]
     lengths = np.linalg.norm(kernels.reshape(3, -1), axis=1)
-    np.testing.assert_allclose(lengths, 1, rtol=1e-12)
+    np.testing.assert_allclose(lengths, 1, rtol=DOUBLE)
 
 
 def test_case_9_without_text_weights_the_text_does_not_matter(maps, text):
