@@ -11,7 +11,7 @@ demo: $(VENV)/installed
 	$(BIN)/python -m applications $(TASK) train --name demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # The library alone, on the other backends of Keras; compilers of theirs keep
 # one core busy, so that two processes take half the time.
