@@ -8,7 +8,7 @@ LIBRARY_TESTS := tests/layers tests/losses tests/metrics
 .PHONY: demo test test-jax test-torch test-slow lint format clean
 
 demo: $(VENV)/installed
-	$(BIN)/python -m applications $(TASK) train --name demo
+	$(BIN)/python -m applications $(TASK) train --name demo --epochs 16
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
