@@ -34,6 +34,12 @@ TASKS = {
     "rgbd_segmentation": (
         "label every pixel from aligned modalities (colour, depth, ...)"
     ),
+    "image_classification": (
+        "name what an image shows, from fused branches of one network"
+    ),
+    "instruction_following": (
+        "move blocks as a text says, from pictures of the board"
+    ),
 }
 
 

@@ -50,8 +50,11 @@ class Config(Settings):
     """Added to the variances of the normalisations."""
     momentum: float = 0.9
     """Of the normalisations' moving statistics."""
+    decoder: Literal["refinenet", "branches"] = "refinenet"
+    """How stages become one map: level by level, or all at once, each stage
+    with a weight for each channel (ours; without units and pools)."""
     decoder_width: int = 32
-    """Filters of the decoder; its coarsest level has twice as many."""
+    """Filters of the decoder; refinenet's coarsest level has twice as many."""
     units_in: int = 1
     """Residual units at the entry of a level of the decoder."""
     units_out: int = 1

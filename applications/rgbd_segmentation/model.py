@@ -44,6 +44,7 @@ def build_model(config: Config) -> keras.Model:
         momentum=config.momentum,
         epsilon=config.epsilon,
         frozen_statistics=config.frozen_statistics,
+        decoder=config.decoder,
         decoder_width=config.decoder_width,
         units_in=config.units_in,
         units_out=config.units_out,

@@ -2,6 +2,7 @@ import keras
 
 from keras_fusion.layers import LearnedEnsemble
 from keras_fusion.layers import ResizeLike
+from keras_fusion.models.branch_decoder import decode_branches
 from keras_fusion.models.branch_fusion import FUSIONS
 from keras_fusion.models.refinenet_decoder import decode
 from keras_fusion.models.resnet_encoder import channel_axis
@@ -24,6 +25,7 @@ def refinenet(
     momentum=0.9,
     epsilon=1e-5,
     frozen_statistics=False,
+    decoder="refinenet",
     decoder_width=256,
     units_in=2,
     units_out=3,
@@ -99,8 +101,14 @@ def refinenet(
         frozen_statistics: Boolean, whether moving statistics stay as they
             are and normalise in training too, as published for training that
             starts from ImageNet weights.
-        decoder_width: Integer, filters of the decoder; its coarsest level
-            has twice as many.
+        decoder: `"refinenet"`, or `"branches"`, ours: convolutional fusion
+            without pooling. A 1x1 convolution brings the maps of each stage
+            to `decoder_width`, all are resized to the finest, and a
+            `LocallyConnectedFusion` adds them up, with a weight for each
+            channel of each stage; `units_in`, `units_out` and `pools` are
+            without meaning then.
+        decoder_width: Integer, filters of the decoder; the coarsest level of
+            `"refinenet"` has twice as many.
         units_in: Integer, residual convolution units at a level's entry.
         units_out: Integer, residual convolution units at a level's end.
         pools: Integer, poolings of a level's chain.
@@ -112,8 +120,8 @@ def refinenet(
         A functional `keras.Model`.
 
     Raises:
-        ValueError: If `modalities`, `fusion`, `exchange_stages` or
-            `stride_on` have no such meaning.
+        ValueError: If `modalities`, `fusion`, `exchange_stages`,
+            `stride_on` or `decoder` have no such meaning.
 
     Example:
 
@@ -139,6 +147,11 @@ def refinenet(
     - [Lin et al., 2017](https://arxiv.org/abs/1611.06612)
     """
     check_arguments(modalities, fusion, exchange_stages, blocks, stride_on)
+    if decoder not in ("refinenet", "branches"):
+        raise ValueError(
+            '`decoder` must be "refinenet" or "branches". '
+            f"Received: decoder={decoder}"
+        )
     fusion = fusion if len(modalities) > 1 else "none"
     fuse = FUSIONS[fusion]
     exchange = {
@@ -175,15 +188,18 @@ def refinenet(
         exchanges=exchanges,
         fuse=lambda branches, stage: fuse(branches, stage, exchange_stages),
     )
-    logits = decode(
-        pyramid,
-        num_classes=num_classes,
-        width=decoder_width,
-        dropout=dropout,
-        units_in=units_in,
-        units_out=units_out,
-        pools=pools,
-    )
+    if decoder == "branches":
+        logits = decode_branches(pyramid, num_classes, decoder_width, dropout)
+    else:
+        logits = decode(
+            pyramid,
+            num_classes=num_classes,
+            width=decoder_width,
+            dropout=dropout,
+            units_in=units_in,
+            units_out=units_out,
+            pools=pools,
+        )
     return keras.Model(inputs, outputs_by_name(logits, inputs), name=name)
 
 

@@ -1,0 +1,218 @@
+"""Images in a folder for each class: `DIR/<class>/<name>.<png|jpg|...>`.
+
+```
+DIR/cat/0001.png              or DIR/train/cat/0001.png and so on,
+DIR/dog/0001.jpg              DIR/validation/..., DIR/test/...
+```
+
+Without `validation/` a share of each class is held out of the training part:
+every n-th file in the natural order of their names. Whatever does not fit is
+one `ValueError` that names the file.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy
+from PIL import Image
+
+from applications.datasets.paired_folder import SPLITS
+from applications.datasets.paired_folder import natural_order
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+GREY_MODES = ("1", "L", "LA")
+DEEP_MODES = ("I", "F")
+
+
+class Labelled(NamedTuple):
+    """The files of a split and the class index of each."""
+
+    files: tuple[Path, ...]
+    labels: numpy.ndarray
+
+
+def class_names(root: str | Path) -> tuple[str, ...]:
+    """The names of all class folders, of all splits together, in order."""
+    names = sorted(
+        {
+            folder.name
+            for part in _parts(Path(root)).values()
+            for folder in _folders(part)
+        },
+        key=natural_order,
+    )
+    if len(names) < 2:
+        raise ValueError(
+            f"{root} has {len(names)} class folders; expected two or more, "
+            f"as {Path(root) / 'cat' / '0001.png'}, or "
+            f"{Path(root) / 'train' / 'cat' / '0001.png'}"
+        )
+    return tuple(names)
+
+
+def scan(
+    root: str | Path, classes: Sequence[str], held_out: float = 0.1
+) -> dict[str, Labelled]:
+    """The labelled files of every split; `held_out` makes a validation part.
+
+    Classes without files in a split are allowed; folders that are no class
+    are not.
+    """
+    splits = {
+        name: _scan_part(part, classes)
+        for name, part in _parts(Path(root)).items()
+    }
+    if "train" in splits and "validation" not in splits and held_out:
+        kept, held = hold_out(splits["train"].labels, held_out)
+        train = splits["train"]
+        if len(held):
+            splits["train"] = chosen(train, kept)
+            splits["validation"] = chosen(train, held)
+    return splits
+
+
+def hold_out(
+    labels: numpy.ndarray, share: float
+) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Indices to keep and to hold out, the same share of every class.
+
+    Of each class every n-th example is held out, in the order in which they
+    stand, so that the parts depend on nothing but the data.
+    """
+    every = max(2, round(1 / share))
+    held = numpy.zeros(len(labels), bool)
+    for label in numpy.unique(labels):
+        held[numpy.flatnonzero(labels == label)[every - 1 :: every]] = True
+    return numpy.flatnonzero(~held), numpy.flatnonzero(held)
+
+
+def images_below(folder: str | Path) -> tuple[Path, ...]:
+    """All image files under a folder, however deep, in natural order."""
+    files = [
+        path
+        for path in Path(folder).rglob("*")
+        if path.suffix.lower() in EXTENSIONS and path.is_file()
+    ]
+    if not files:
+        raise ValueError(
+            f"{folder} holds no image; expected files ending in "
+            f"{', '.join(EXTENSIONS)}"
+        )
+    return tuple(sorted(files, key=lambda path: natural_order(str(path))))
+
+
+def shape_of(path: Path) -> tuple[int, int, int]:
+    """Height, width and channels, 1 for grey images and 3 for others."""
+    with _opened(path) as image:
+        channels = 1 if image.mode in GREY_MODES else 3
+        return image.height, image.width, channels
+
+
+class ImageFiles:
+    """Images of one shape, decoded when they are asked for by their indices.
+
+    With `resized` images of another size are brought to it; else they are an
+    error.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        shape: tuple[int, int, int],
+        resized: bool,
+    ):
+        self.files = files
+        self.shape = tuple(shape)
+        self.resized = resized
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, indices: numpy.ndarray) -> numpy.ndarray:
+        """uint8 (count, height, width, channels)."""
+        # Decoders let go of the interpreter lock.
+        with ThreadPoolExecutor() as pool:
+            images = list(pool.map(self._read, indices))
+        return numpy.stack(images)
+
+    def check(self) -> None:
+        """Reads all headers; the size of what is decoded is checked then."""
+        for path in self.files:
+            self._check_size(path, shape_of(path)[:2])
+
+    def _read(self, index: int) -> numpy.ndarray:
+        path = self.files[int(index)]
+        height, width, channels = self.shape
+        with _opened(path) as image:
+            self._check_size(path, (image.height, image.width))
+            try:
+                image = image.convert("L" if channels == 1 else "RGB")
+            except (OSError, SyntaxError, ValueError) as error:
+                raise ValueError(
+                    f"{path} is damaged or cut short: {error}"
+                ) from error
+        if image.size != (width, height):
+            image = image.resize((width, height), Image.Resampling.BILINEAR)
+        return numpy.asarray(image).reshape(self.shape)
+
+    def _check_size(self, path: Path, size: tuple[int, int]) -> None:
+        if not self.resized and size != self.shape[:2]:
+            raise ValueError(
+                f"{path} has {size[0]} x {size[1]} pixels, others have "
+                f"{self.shape[0]} x {self.shape[1]}; give --image-shape "
+                "HEIGHT WIDTH CHANNELS to bring all to one size"
+            )
+
+
+def _parts(root: Path) -> dict[str, Path]:
+    """The folder of each split; a folder of classes is a training part."""
+    if not root.is_dir():
+        raise ValueError(f"{root} is no folder; expected folders of classes")
+    parts = {name: root / name for name in SPLITS if (root / name).is_dir()}
+    return parts or {"train": root}
+
+
+def _folders(part: Path) -> list[Path]:
+    return [
+        path
+        for path in part.iterdir()
+        if path.is_dir() and not path.name.startswith(".")
+    ]
+
+
+def _scan_part(part: Path, classes: Sequence[str]) -> Labelled:
+    there = {folder.name for folder in _folders(part)}
+    if unknown := sorted(there - set(classes)):
+        raise ValueError(
+            f"{part / unknown[0]} is no known class; they are: "
+            f"{', '.join(classes)}"
+        )
+    files, labels = [], []
+    for label, name in enumerate(classes):
+        if name in there:
+            found = images_below(part / name)
+            files += found
+            labels += [label] * len(found)
+    return Labelled(tuple(files), numpy.array(labels, "int64"))
+
+
+def chosen(split: Labelled, indices: numpy.ndarray) -> Labelled:
+    """The examples of these indices."""
+    files = tuple(split.files[index] for index in indices)
+    return Labelled(files, split.labels[indices])
+
+
+def _opened(path: Path) -> Image.Image:
+    try:
+        image = Image.open(path)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as an image") from error
+    if image.mode.startswith(DEEP_MODES):
+        image.close()
+        raise ValueError(
+            f"{path} has more than 8 bits a channel; expected 8, convert it "
+            "first"
+        )
+    return image

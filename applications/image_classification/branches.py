@@ -1,0 +1,144 @@
+"""How much each branch counts: weights, and what they meet on data."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from applications.image_classification.config import FUSING
+from applications.image_classification.config import Config
+from applications.image_classification.config import branch_names
+from keras_fusion.callbacks.summaries import Summaries
+
+FUSION = "fusion"
+WEIGHTED = ("sum", "mean", "shared", "locally_connected", "gated", "eplf")
+
+
+def has_branches(config: Config) -> bool:
+    """Whether a run's branches meet in a weighted sum."""
+    return config.architecture in FUSING and config.head in WEIGHTED
+
+
+def check_branches(config: Config) -> None:
+    if not has_branches(config):
+        raise ValueError(
+            "branches are explained where they meet in a weighted sum: --head "
+            f"{', '.join(WEIGHTED)} over {' or '.join(FUSING)}; received head="
+            f"{config.head} with architecture={config.architecture}"
+        )
+
+
+def statistics(weights: np.ndarray, met: np.ndarray) -> dict[str, np.ndarray]:
+    """What there is to say of weights and mean activations, each (K, S).
+
+    `contribution` is a branch's part in `|weight| * mean activation` of a
+    channel, averaged over channels that any branch reaches; `share` is the
+    same of the weights alone, which mislead where branches differ in scale.
+    """
+    sizes = np.abs(weights)
+    return {
+        "mean": weights.mean(axis=0),
+        "mean_absolute": sizes.mean(axis=0),
+        "share": _shares(sizes),
+        "contribution": _shares(sizes * met),
+    }
+
+
+def _shares(sizes: np.ndarray) -> np.ndarray:
+    total = sizes.sum(axis=1, keepdims=True)
+    shares = sizes / np.where(total, total, 1)
+    reached = shares[total[:, 0] > 0]
+    return reached.mean(axis=0) if len(reached) else shares.mean(axis=0)
+
+
+class Branches:
+    """Measures the branches of a model, compiled once."""
+
+    def __init__(self, model: keras.Model, config: Config) -> None:
+        check_branches(config)
+        self.model = model
+        self.config = config
+        kind = "classifier" if config.head == "eplf" else "branch"
+        tensors = [
+            model.get_layer(f"{name}_{kind}").output
+            for name in branch_names(config)
+        ]
+        if config.head == "gated":
+            tensors.append(model.get_layer(FUSION).output)
+        watched = keras.Model(model.input, tensors)
+        self._sums = tf.function(
+            lambda inputs: [
+                tf.reduce_sum(tf.abs(tf.cast(tensor, tf.float32)), axis=0)
+                for tensor in watched(inputs, training=False)
+            ],
+            reduce_retracing=True,
+        )
+
+    def measure(self, dataset: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Weights and mean absolute activations, each (K, S).
+
+        `dataset` yields (inputs, targets).
+        """
+        total, count = None, 0
+        for inputs, _ in dataset:
+            sums = [np.asarray(part, "float64") for part in self._sums(inputs)]
+            total = sums if total is None else list(map(np.add, total, sums))
+            count += len(inputs["image"])
+        means = [part / count for part in total]
+        branches = len(branch_names(self.config))
+        met = np.stack(means[:branches], axis=-1)
+        return self._weights(met.shape, means[branches:]), met
+
+    def _weights(
+        self, shape: tuple[int, int], gates: list[np.ndarray]
+    ) -> np.ndarray:
+        head = self.config.head
+        if head == "gated":
+            # They differ from example to example: their mean.
+            return gates[0].T
+        if head in ("sum", "mean"):
+            return np.full(shape, 1.0 if head == "sum" else 1 / shape[1])
+        kernel = keras.ops.convert_to_numpy(self.model.get_layer(FUSION).kernel)
+        if head == "shared":
+            return np.tile(kernel.reshape(1, -1), (shape[0], 1))
+        return kernel
+
+    def describe(self, dataset: Any) -> dict[str, dict[str, float]]:
+        """The statistics, each a dict keyed by branch."""
+        names = branch_names(self.config)
+        return {
+            key: dict(zip(names, map(float, values), strict=True))
+            for key, values in statistics(*self.measure(dataset)).items()
+        }
+
+
+class BranchMonitor(keras.callbacks.Callback):
+    """Logs shares and contributions of branches at the end of every epoch.
+
+    For TensorBoard also a histogram of each branch's weights.
+    """
+
+    def __init__(self, batch: Any, config: Config, log_dir: Any) -> None:
+        super().__init__()
+        self.batch = batch
+        self.config = config
+        self.summaries = Summaries(log_dir)
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        self.branches = Branches(self.model, self.config)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        weights, met = self.branches.measure([self.batch])
+        names = branch_names(self.config)
+        for key, values in statistics(weights, met).items():
+            for name, value in zip(names, map(float, values), strict=True):
+                self.summaries.scalar(f"branches/{key}/{name}", value, epoch)
+                if key in ("share", "contribution"):
+                    (logs if logs is not None else {})[f"{key}_{name}"] = value
+        for name, column in zip(names, weights.T, strict=True):
+            self.summaries.histogram(f"weights/{name}", column, epoch)
+        self.summaries.flush()
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        self.summaries.close()

@@ -1,0 +1,169 @@
+"""Plays episodes of which nobody says how they should end."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from applications import evaluation
+from applications import runs
+from applications import training
+from applications.instruction_following import episodes
+from applications.instruction_following import instructions
+from applications.instruction_following import pictures
+from applications.instruction_following import players
+from applications.instruction_following import scores
+from applications.instruction_following import sources
+from applications.instruction_following.batched_world import BatchedWorld
+from applications.instruction_following.config import Config
+from applications.instruction_following.rules import present
+
+AT_ONCE = 64
+
+
+def predict(
+    model: keras.Model, config: Config, data_dir: Path, out: Path
+) -> list[Path]:
+    """Actions for every `*.json` of a folder.
+
+    A file is a list of `{"state": [[x, y, z], ...], "instruction": text}`,
+    positions as in the Blocks format, in the mini world `[right, up]` in
+    cells. The file of the same name in `out` lists, for each, the actions
+    taken, the positions at the end, and whether the agent stopped.
+    """
+    files = sorted(data_dir.glob("*.json"))
+    if not files:
+        raise FileNotFoundError(
+            f"{data_dir} has no *.json; expected lists of objects with a "
+            "state and an instruction"
+        )
+    written = []
+    for file in files:
+        asked = _read(file, config)
+        answers = []
+        for first in range(0, len(asked), AT_ONCE):
+            answers += follow(model, config, asked[first : first + AT_ONCE])
+        runs.write(out / file.name, json.dumps(answers, indent=1) + "\n")
+        written.append(out / file.name)
+    return written
+
+
+def follow(
+    model: keras.Model, config: Config, asked: list[tuple[np.ndarray, str]]
+) -> list[dict[str, Any]]:
+    path, stopped = played(model, config, asked)
+    return [
+        {
+            "instruction": text,
+            "actions": told_actions(path[:, row], bool(stopped[row])),
+            "positions": _as_asked(path[-1, row], config),
+            "stopped": bool(stopped[row]),
+        }
+        for row, (_, text) in enumerate(asked)
+    ]
+
+
+def played(
+    model: keras.Model, config: Config, asked: list[tuple[np.ndarray, str]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The positions at all times, and which episodes the agent stopped."""
+    start = np.stack([board for board, _ in asked])
+    tokens = [instructions.tokenize(text) for _, text in asked]
+    longest = max(1, *map(len, tokens))
+    text = instructions.encode(
+        tokens, config.words, min(longest, config.text_length)
+    )
+    player = scores.player_of(model, config)({"text": text}, {})
+    result = players.play(player, BatchedWorld(config.rules, start, start))
+    return result.path, result.stopped
+
+
+def told_actions(path: np.ndarray, stopped: bool) -> list[str]:
+    """In words, what moved from time to time: (times, blocks, 2)."""
+    told = []
+    for before, after in zip(path[:-1], path[1:], strict=True):
+        moved = np.abs(after - before).sum(axis=1)
+        if not moved.any():
+            continue
+        block = int(moved.argmax())
+        way = after[block] - before[block]
+        axis = int(np.abs(way).argmax())
+        positive = int(way[axis] > 0)
+        name = (("left", "right"), ("down", "up"))[axis][positive]
+        told.append(f"{block + 1} {name}")
+    return told + ["stop"] * stopped
+
+
+def _read(file: Path, config: Config) -> list[tuple[np.ndarray, str]]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return [
+            (_board(entry["state"], config), str(entry["instruction"]))
+            for entry in content
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{file} is no list of objects with a state and an instruction "
+            f"({type(error).__name__}: {error})"
+        ) from error
+
+
+def _board(state: list[list[float]], config: Config) -> np.ndarray:
+    if config.world == "blocks":
+        return episodes.as_board(state)
+    board = np.array(state, "float64")
+    expected = (config.rules.num_blocks, 2)
+    if board.shape != expected or np.abs(board).max() > config.rules.ground:
+        raise ValueError(
+            f"expected {expected[0]} positions [right, up] of up to "
+            f"{config.rules.ground:g} cells from the middle, received {state}"
+        )
+    return board
+
+
+def _as_asked(board: np.ndarray, config: Config) -> list[list[float]]:
+    there = board[present(board)]
+    if config.world != "blocks":
+        return there.round(6).tolist()
+    return [[round(x, 6), 0.1, round(z, 6)] for x, z in there.tolist()]
+
+
+def play_one(
+    path: Path,
+    split: str,
+    index: int,
+    out: Path,
+    instruction: str | None = None,
+    data_dir: str | None = None,
+) -> str:
+    """Plays an episode of the data, maybe by another text; returns a report."""
+    config = runs.read_config(path, Config)
+    config = evaluation.with_data(_task(), config, data_dir)
+    model = training.load_model(path)
+    parts = sources.splits(config)
+    if split not in parts:
+        raise ValueError(
+            f"the data has no {split} split; it has: {', '.join(parts)}"
+        )
+    part = parts[split]
+    if not 0 <= index < len(part.texts):
+        raise ValueError(
+            f"index must be from 0 to {len(part.texts) - 1}, received {index}"
+        )
+    board = part.board[index]
+    text = instruction or part.texts[index]
+    ways, stopped = played(model, config, [(part.start[board], text)])
+    wanted = None
+    if instruction is None:
+        wanted = part.target[board, part.block[board]]
+    pictures.animate(ways[:, 0], text, config.rules, out, wanted)
+    told = ", ".join(told_actions(ways[:, 0], bool(stopped[0]))) or "nothing"
+    return f"{text}\nactions: {told}\nwritten: {out}"
+
+
+def _task():
+    from applications import load_task
+
+    return load_task("instruction_following")

@@ -1,0 +1,56 @@
+import keras
+
+
+class CompanionDecay(keras.callbacks.Callback):
+    """Lets the companions of a `DeeplySupervised` model fade out in `fit`.
+
+    In epoch `e`, counted from 0, the companions' losses have the weight
+
+        model.companion_weight * (1 - e / epochs)
+
+    A line is ours: the published networks decay the learning rate of their
+    companions and go on without them after a quarter of the training. As the
+    weight follows from the epoch alone, a training that is resumed with
+    `initial_epoch` goes on as if never stopped. The factor is added to the
+    logs as `companion_factor`.
+
+    Args:
+        epochs: Integer, the epoch from which on companions have no weight.
+
+    Raises:
+        ValueError: If the model has no companions.
+
+    Example:
+
+    >>> model = keras_fusion.models.lenet(head="dsn")
+    >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    >>> model.compile("sgd", {name: loss for name in model.output})
+    >>> history = model.fit(
+    ...     {"image": np.zeros((2, 28, 28, 1))},
+    ...     {name: np.zeros(2) for name in model.output},
+    ...     epochs=3,
+    ...     callbacks=[keras_fusion.callbacks.CompanionDecay(2)],
+    ...     verbose=0,
+    ... )
+    >>> history.history["companion_factor"]
+    [1.0, 0.5, 0.0]
+    """
+
+    def __init__(self, epochs):
+        super().__init__()
+        self.epochs = epochs
+
+    def on_train_begin(self, logs=None):
+        if not hasattr(self.model, "companion_factor"):
+            raise ValueError(
+                "CompanionDecay is for a DeeplySupervised model. Received: "
+                f"{type(self.model).__name__} {self.model.name}"
+            )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        factor = max(0.0, 1 - epoch / self.epochs)
+        self.model.companion_factor.assign(factor)
+
+    def on_epoch_end(self, epoch, logs=None):
+        factor = keras.ops.convert_to_numpy(self.model.companion_factor)
+        (logs if logs is not None else {})["companion_factor"] = float(factor)
