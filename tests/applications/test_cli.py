@@ -141,7 +141,7 @@ def test_a_config_file_gives_the_values_that_flags_change(
 def test_unknown_words_are_named(fail):
     assert "rgbd_segmentation" in fail("nonsense")
     assert "evaluate" in fail("toy", "retrain")
-    assert "--epoch, 3" in fail("toy", "train", "--epoch", "3")
+    assert "options: --epoch" in fail("toy", "train", "--epoch", "3")
     assert "stray" in fail("toy", "train", "stray")
     assert "default, long" in fail("toy", "train", "--preset", "short")
     assert "mirrored" in fail("toy", "train", "--strategy", "two")
