@@ -60,6 +60,10 @@ VARIANTS = {
     "eplf": {"head": "eplf"},
     "dsn": {"head": "dsn"},
 }
+WIDENED = (
+    " The widened network has the weights of locally connected fusion in its "
+    "last convolution."
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -243,8 +247,9 @@ def write(
             "seeds, in per cent; the difference to the plain network is taken "
             "seed by seed, and won / lost counts the seeds. Weights and "
             "multiplications (millions an image) are those of prediction. "
-            "Steps of training take turns; medians. The widened network has "
-            "the weights of locally connected fusion in its last convolution."
+            "Steps of training take turns; medians."
+            + WIDENED
+            * ("last, widened" in configs)
         ),
     ]
     write_table(

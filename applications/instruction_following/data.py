@@ -114,7 +114,7 @@ def _training(
 
     def order(epoch: np.ndarray) -> np.ndarray:
         rng = np.random.default_rng([config.seed, 0, int(epoch)])
-        shuffled = rng.permutation(len(rows))
+        shuffled = rng.permutation(len(rows))[: steps * size]
         together = size * SORTED_TOGETHER
         # Texts of a length go together: less padding to read.
         sorted_parts = [
@@ -124,10 +124,10 @@ def _training(
                 for first in range(0, steps * size, together)
             )
         ]
-        batches = np.concatenate(sorted_parts)[: steps * size]
-        return rng.permutation(batches.reshape(steps, size))
+        batches = np.concatenate(sorted_parts).reshape(steps, size)
+        return rng.permutation(batches)
 
-    make, types, ranks = _maker(part, config)
+    make, types, shapes = _maker(part, config)
 
     def batch(epoch: np.ndarray, step: np.ndarray, chosen: np.ndarray) -> list:
         rng = np.random.default_rng([config.seed, 1, int(epoch), int(step)])
@@ -144,7 +144,7 @@ def _training(
         arrays = tf.numpy_function(batch, drawn, types)
         # A planner's batch has fewer pictures than texts.
         known = None if config.agent == "planner" else size
-        return _as_element(arrays, ranks, known)
+        return _as_element(arrays, shapes, known)
 
     dataset = (
         tf.data.Dataset.counter(first_epoch)
@@ -171,7 +171,7 @@ def _examples(part: Part, config: "Config") -> tuple[np.ndarray, np.ndarray]:
 
 def _maker(
     part: Part, config: "Config"
-) -> tuple[Callable, list[str], dict[str, dict[str, tuple]]]:
+) -> tuple[Callable, list[str], tuple[dict, dict]]:
     """A function from drawn examples to arrays, their types and shapes."""
     if config.learning != "supervised":
         make = episode_batch
@@ -225,19 +225,15 @@ def _episodes(part: Part, config: "Config") -> tf.data.Dataset:
     count = len(part.lengths)
     make = planner_batch if config.agent == "planner" else policy_batch
 
+    def groups_of(rows: np.ndarray) -> tuple[dict, dict]:
+        inputs, targets = make(part, rows, np.zeros_like(rows), (False, False))
+        return inputs, targets | to_play(part, rows)
+
     def batch(first: np.ndarray) -> list[np.ndarray]:
         rows = np.arange(first, min(first + config.batch_size, count))
-        return arrays_of(rows)
+        return [v for group in groups_of(rows) for v in group.values()]
 
-    def arrays_of(rows: np.ndarray) -> list[np.ndarray]:
-        times = np.zeros_like(rows)
-        inputs, targets = make(part, rows, times, (False, False))
-        targets |= to_play(part, rows)
-        return [*inputs.values(), *targets.values()]
-
-    one = np.zeros(1, "int64")
-    inputs, targets = make(part, one, one, (False, False))
-    groups = inputs, targets | to_play(part, one)
+    groups = groups_of(np.zeros(1, "int64"))
     shapes = tuple({n: v.shape[1:] for n, v in g.items()} for g in groups)
     shapes[0]["text"] = (None,)
     types = [_type(v) for group in groups for v in group.values()]
