@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # Batches whose texts are sorted by length before they are cut apart.
 SORTED_TOGETHER = 16
 # One in so many boards of a planner's training batches has a picture.
-LOOKED_AT = 4
+LOOKED_AT = 2
 # Deviation of what a planner sees from what is there, in block lengths.
 BLUR = 0.02
 # Directions mirrored left-right and top-bottom; 4 stops, 5 is none.

@@ -89,3 +89,13 @@ def encode(
         # An empty text is one unknown word: a mean needs something.
         row[: max(1, len(cut))] = cut or [UNKNOWN]
     return encoded
+
+
+def mirrored_codes(
+    codes: np.ndarray, words: Sequence[str], across: bool, upright: bool
+) -> np.ndarray:
+    """`mirrored` for texts that are encoded already."""
+    names = ("", "", *words)
+    tokens = [[names[code] for code in row if code] for row in codes]
+    turned = [mirrored(row, across, upright) for row in tokens]
+    return encode(turned, words, codes.shape[1])

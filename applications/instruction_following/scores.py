@@ -16,6 +16,7 @@ from applications.instruction_following.batched_world import BatchedWorld
 from applications.instruction_following.config import Config
 from applications.instruction_following.demonstrations import Demonstrations
 from applications.instruction_following.players import Played
+from applications.instruction_following.views import from_all_sides
 
 KEYS = (
     "mean_end_distance",
@@ -105,6 +106,8 @@ def player_of(model: keras.Model, config: Config) -> Any:
     """A function from a batch to the player that the model is."""
     if config.agent == "planner":
         outputs = players.planner_outputs(model)
+        if config.mirror:
+            outputs = from_all_sides(outputs, config)
         return lambda inputs, targets: players.PlannerPlayer(
             outputs, config, inputs["text"]
         )
