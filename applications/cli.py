@@ -89,8 +89,13 @@ VERBS: dict[str, Callable] = {
 
 def main(arguments: list[str]) -> int:
     """Runs a command and returns its exit status."""
+    return reported(_dispatch, arguments)
+
+
+def reported(dispatch: Callable[[list[str]], int], arguments: list[str]) -> int:
+    """Runs a command; an error becomes one line and an exit status."""
     try:
-        return _dispatch(arguments)
+        return dispatch(arguments)
     except (ValueError, OSError) as error:
         print(f"error: {_one_line(str(error))}", file=sys.stderr)
         return 2
@@ -126,7 +131,7 @@ def _dispatch(arguments: list[str]) -> int:
             f"unknown verb {verb!r} of {name}; its verbs are: "
             f"{', '.join(['train', *verbs])}"
         )
-    command = _parse(verbs[verb], flags, f"{PROGRAM} {name} {verb}")
+    command = parse(verbs[verb], flags, f"{PROGRAM} {name} {verb}")
     command(name)
     return 0
 
@@ -162,8 +167,8 @@ def _list_verbs(name: str, task: ModuleType, verbs: dict) -> str:
 
 
 def _train(name: str, task: ModuleType, flags: list[str]) -> int:
-    start, flags = _start(task, flags)
-    config = _parse(
+    start, flags = starting_config(task, flags)
+    config = parse(
         task.Config,
         flags,
         f"{PROGRAM} {name} train",
@@ -181,7 +186,7 @@ def _train(name: str, task: ModuleType, flags: list[str]) -> int:
     return 0
 
 
-def _start(
+def starting_config(
     task: ModuleType, flags: list[str]
 ) -> tuple[settings.Settings, list[str]]:
     """The config that the flags change, and the flags left to parse."""
@@ -212,7 +217,7 @@ def _start(
     return start, flags
 
 
-def _parse(command: Callable, flags: list[str], prog: str, **options) -> Any:
+def parse(command: Callable, flags: list[str], prog: str, **options) -> Any:
     """tyro's result; its boxed messages become a line."""
     boxed = io.StringIO()
     try:

@@ -123,6 +123,15 @@ def lock(path: Path) -> Iterator[None]:
         yield
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a living process holds the lock of a folder."""
+    try:
+        with lock(path):
+            return False
+    except FileExistsError:
+        return True
+
+
 def read_config(
     path: Path, config_class: type[settings.Config]
 ) -> settings.Config:

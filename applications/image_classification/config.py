@@ -74,6 +74,8 @@ class Config(Settings):
     """Factor on the filters of squeeze_excite_inception."""
     ratio: int = 16
     """Channels for each unit behind the gates; 0 is without gates."""
+    gated_stages: tuple[int, ...] = ()
+    """Stages of squeeze_excite_resnet with gates; empty: all."""
     stem: Literal["small", "imagenet"] = "small"
     """Start of squeeze_excite networks: keeps the resolution, or not."""
     fusion_bias: bool = True

@@ -86,6 +86,7 @@ def squeeze_excite_resnet(config: Config) -> keras.Model:
         blocks=config.blocks,
         width=config.widths[0],
         ratio=config.ratio or None,
+        gated_stages=config.gated_stages or None,
         stem=config.stem,
         dropout=config.dropout,
         **_given(config),

@@ -72,6 +72,11 @@ class Config(Settings):
     """Width of the fused map, or rank."""
     fusion_depth: int = 1
     """Levels of the pyramid of "text_convolution"."""
+    fusion_glimpses: int = 2
+    """Attention maps of "bilinear"."""
+    fusion_activate_product: bool = True
+    """Activate the product of the projections of "bilinear", or each
+    projection before it."""
     dropout: float = 0.0
     """Share dropped from text and joint vectors."""
     published_start: bool = False
@@ -173,6 +178,7 @@ def _check(config: Config) -> None:
         "dropout": 0 <= config.dropout < 1,
         "goal_weight": config.goal_weight >= 0,
         "peaks": config.peaks >= 1,
+        "fusion_glimpses": config.fusion_glimpses >= 1,
         "warm_start": config.warm_start >= 0,
         "entropy": config.entropy >= 0,
         "memory": config.memory >= 1,

@@ -73,6 +73,8 @@ def _policy(config: Config) -> PolicyAgent:
         joint_units=config.joint_units,
         fusion_units=config.fusion_units,
         fusion_depth=config.fusion_depth,
+        fusion_glimpses=config.fusion_glimpses,
+        fusion_activate_product=config.fusion_activate_product,
         dropout=config.dropout,
         published_start=config.published_start,
     )

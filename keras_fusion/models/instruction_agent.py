@@ -29,6 +29,7 @@ def instruction_agent(
     fusion_units=32,
     fusion_depth=1,
     fusion_glimpses=2,
+    fusion_activate_product=True,
     dropout=0.0,
     published_start=True,
     name="instruction_agent",
@@ -86,6 +87,9 @@ def instruction_agent(
             unused by `"concat"` and `"text_gate"`.
         fusion_depth: Integer, levels of `LingUNet`.
         fusion_glimpses: Integer, attention maps with `"bilinear"`.
+        fusion_activate_product: Boolean, whether the attention of
+            `"bilinear"` activates the product of its projections, or each
+            projection before it.
         dropout: Float, rate of the dropout on the text's and the joint
             vector; the published network has none.
         published_start: Boolean, whether the first weights are as small as
@@ -148,7 +152,10 @@ def instruction_agent(
         ),
         fusion_units,
         fusion_depth,
-        fusion_glimpses,
+        {
+            "num_glimpses": fusion_glimpses,
+            "activate_product": fusion_activate_product,
+        },
     )
     before = [
         keras.layers.Embedding(
@@ -214,18 +221,18 @@ def _read(text, num_words, word_units, text_units):
     return keras.layers.GlobalAveragePooling1D(name="mean_of_words")(states)
 
 
-def concat(maps, text, units, dense, fusion_units, depth, glimpses):
+def concat(maps, text, units, dense, fusion_units, depth, attention):
     return dense(units)(_flat(maps)), None
 
 
-def local_dense(maps, text, units, dense, fusion_units, depth, glimpses):
+def local_dense(maps, text, units, dense, fusion_units, depth, attention):
     fused = LocalFullyConnectedFusion(
         [fusion_units, fusion_units], name="local_dense"
     )(maps, text)
     return dense(units)(_flat(fused)), fused
 
 
-def text_convolution(maps, text, units, dense, fusion_units, depth, glimpses):
+def text_convolution(maps, text, units, dense, fusion_units, depth, attention):
     fused = LingUNet(
         fusion_units,
         depth=depth,
@@ -240,14 +247,14 @@ def text_convolution(maps, text, units, dense, fusion_units, depth, glimpses):
     return dense(units)(_flat(fused)), fused
 
 
-def text_gate(maps, text, units, dense, fusion_units, depth, glimpses):
+def text_gate(maps, text, units, dense, fusion_units, depth, attention):
     fused = TextGate(ratio=2, name="text_gate")(maps, text)
     return dense(units)(_flat(fused)), fused
 
 
-def bilinear(maps, text, units, dense, fusion_units, depth, glimpses):
+def bilinear(maps, text, units, dense, fusion_units, depth, attention):
     pooled, weights = BilinearAttention(
-        fusion_units, num_glimpses=glimpses, name="bilinear_attention"
+        fusion_units, **attention, name="bilinear_attention"
     )(text, maps, return_attention_scores=True)
     fused = LowRankBilinearPooling(
         units, rank=2 * fusion_units, name="bilinear_pooling"

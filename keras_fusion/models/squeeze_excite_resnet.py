@@ -10,6 +10,7 @@ def squeeze_excite_resnet(
     blocks=(3, 4, 6, 3),
     width=64,
     ratio=16,
+    gated_stages=None,
     stride_on="1x1",
     stem="imagenet",
     momentum=0.9,
@@ -34,6 +35,8 @@ def squeeze_excite_resnet(
             convolutions. Each stage has twice as many as the one before it.
         ratio: Integer, channels for each unit of the gates' bottleneck, or
             `None` for no gates.
+        gated_stages: Numbers from 1 of the stages whose blocks have gates, or
+            `None` for all.
         stride_on: `"1x1"` as released, or `"3x3"`: the convolution of a
             stage's first bottleneck that halves the resolution.
         stem: `"imagenet"`, a 7x7 convolution and a pooling that leave a
@@ -49,8 +52,8 @@ def squeeze_excite_resnet(
         logits.
 
     Raises:
-        ValueError: If `stride_on` or `stem` have no such meaning, or images
-            have their channels first.
+        ValueError: If `stride_on` or `stem` have no such meaning, if there is
+            no such stage, or if images have their channels first.
 
     Example:
 
@@ -74,6 +77,13 @@ def squeeze_excite_resnet(
     norm = {"momentum": momentum, "epsilon": epsilon}
     image = keras.Input(image_shape, name="image")
     x = enter(image, width, stem, norm)
+    if gated_stages is None:
+        gated_stages = range(1, len(blocks) + 1)
+    if not set(gated_stages) <= set(range(1, len(blocks) + 1)):
+        raise ValueError(
+            f"`gated_stages` must be of 1 to {len(blocks)}, the stages of "
+            f"`blocks`. Received: gated_stages={gated_stages}"
+        )
     for stage, count in enumerate(blocks, start=1):
         for block in range(1, count + 1):
             first = block == 1
@@ -83,7 +93,7 @@ def squeeze_excite_resnet(
                 strides=2 if first and stage > 1 else 1,
                 project=first,
                 stride_on=stride_on,
-                ratio=ratio,
+                ratio=ratio if stage in gated_stages else None,
                 norm=norm,
                 name=f"stage{stage}_block{block}",
             )

@@ -1,6 +1,5 @@
 import dataclasses
 import json
-import os
 
 import numpy as np
 import pytest
@@ -8,26 +7,14 @@ import pytest
 from applications.instruction_following import data
 from applications.instruction_following import episodes
 from applications.instruction_following import instructions
-from applications.instruction_following import players
-from applications.instruction_following import rewards
-from applications.instruction_following.batched_world import BatchedWorld
 from applications.instruction_following.config import Config
 from applications.instruction_following.config import prepare
-from applications.instruction_following.demonstrations import Demonstrations
-from applications.instruction_following.demonstrations import demonstrate
 from applications.instruction_following.rendering import BOARD
 from applications.instruction_following.rendering import looks
 from applications.instruction_following.rendering import render
 from applications.instruction_following.rules import ABSENT
 from applications.instruction_following.rules import BLOCKS
 from applications.instruction_following.rules import MINI
-from applications.instruction_following.rules import distance
-
-# A folder with the public Blocks data, if there is one.
-FOLDER = os.environ.get("KERAS_FUSION_BLOCKS")
-needs_data = pytest.mark.skipif(
-    not FOLDER, reason="KERAS_FUSION_BLOCKS names no folder"
-)
 
 
 def test_a_block_is_drawn_where_it_stands_in_its_own_colours():
@@ -227,84 +214,6 @@ def test_what_a_planner_is_to_see_is_in_the_picture():
             colours = looks(3)[block]
             apart = np.abs(picture[row, column] - colours).max(axis=1).min()
             assert apart < 0.05
-
-
-@needs_data
-@pytest.mark.parametrize(
-    ("part", "stop", "oracle"),
-    [
-        ("validation", (5.931, 5.692), (0.349, 0.302)),
-        ("test", (6.229, 6.117), (0.369, 0.307)),
-    ],
-)
-def test_baselines_are_the_recomputed_ones(part, stop, oracle, rng):
-    known = episodes.read(FOLDER, part)
-    if known is None:
-        pytest.skip(f"the folder has no {episodes.FILES[part]}")
-    rows = np.arange(len(known.start))
-    ways = demonstrate(
-        known.start, known.block, known.target[rows, known.block], BLOCKS
-    )
-
-    def ends(player):
-        world = BatchedWorld(BLOCKS, known.start, known.target)
-        return players.play(player, world).distance
-
-    for player, expected in (
-        (players.stopping, stop),
-        (players.oracle(ways), oracle),
-    ):
-        received = ends(player)
-        assert received.mean() == pytest.approx(expected[0], abs=5e-4)
-        assert np.median(received) == pytest.approx(expected[1], abs=5e-4)
-    if part == "validation":
-        random = [ends(players.random_player(rng)).mean() for _ in range(5)]
-        assert np.mean(random) == pytest.approx(15.1, abs=0.3)
-
-
-# What a search breaks ties by moves the rows with distance shaping a little.
-@needs_data
-@pytest.mark.parametrize(
-    ("shaping", "mean", "median", "stops", "slack"),
-    [
-        ((True, False), 2.01, 0.88, 0.68, 0.03),
-        ((False, True), 0.349, 0.302, 0.97, 5e-4),
-        ((True, True), 0.72, 0.32, 0.90, 0.1),
-    ],
-)
-def test_greedy_play_with_known_rewards(shaping, mean, median, stops, slack):
-    known = episodes.read(FOLDER, "validation")
-    count = len(known.start)
-    rows, every = np.arange(count), np.arange(BLOCKS.num_actions)
-    goals = known.target[rows, known.block]
-    ways = demonstrate(known.start, known.block, goals, BLOCKS)
-    shaping = rewards.Shaping(*shaping)
-    world = BatchedWorld(BLOCKS, known.start, known.target)
-    each = np.repeat(rows, len(every))
-    tried = np.tile(every, count)
-    all_ways = Demonstrations(*(x[each] for x in ways))
-    before = np.full(count, rewards.LOW)
-    for _ in range(BLOCKS.horizon):
-        place = world.positions[rows, known.block]
-        now = rewards.demonstration_potential(
-            place[each], tried, all_ways, BLOCKS
-        )
-        outcome = world.select(each).step(tried)
-        paid, _ = rewards.reward(outcome, now, before[each], shaping)
-        best = np.round(paid.reshape(count, -1), 9).argmax(axis=1)
-        now = now.reshape(count, -1)[rows, best]
-        _, before = rewards.reward(world.step(best), now, before, shaping)
-    assert world.distance.mean() == pytest.approx(mean, abs=slack)
-    assert np.median(world.distance) == pytest.approx(median, abs=slack)
-    assert world.stopped.mean() == pytest.approx(stops, abs=0.02)
-
-
-@needs_data
-def test_the_data_has_as_many_instructions_as_the_paper_counts():
-    known = episodes.read(FOLDER, "validation")
-    assert (len(known.start), len(known.texts)) == (191, 1719)
-    stays = distance(known.start, known.target, BLOCKS)
-    assert stays.mean() == pytest.approx(5.931, abs=5e-4)
 
 
 def test_the_mini_world_is_five_by_five():

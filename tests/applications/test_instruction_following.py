@@ -11,6 +11,7 @@ from PIL import Image
 from applications import cli
 from applications import instruction_following
 from applications import runs
+from applications.instruction_following import pictures
 from applications.instruction_following import predictions
 from applications.instruction_following import scores
 from applications.instruction_following.config import PRESETS
@@ -77,7 +78,8 @@ def test_a_run_holds_what_it_promises(run):
     header = (run / "history.csv").read_text().splitlines()[0]
     assert "val_end_distance" in header and "val_success" in header
     with Image.open(run / "pictures" / "panel.png") as image:
-        assert image.size == (3 * 240 + 2 * 4, 4 * (240 + 40))
+        width = 3 * pictures.SIDE + 2 * pictures.MARGIN
+        assert image.size == (width, 4 * (26 + pictures.SIDE))
 
 
 @pytest.mark.parametrize("split", ["dev", "test", "validation"])
@@ -99,7 +101,9 @@ def test_an_episode_becomes_an_animated_picture(run, tmp_path, capsys):
     assert cli.main([*command, "--out", str(file)]) == 0
     assert "actions: " in capsys.readouterr().out
     with Image.open(file) as image:
-        assert image.format == "GIF" and image.size == (240, 280)
+        assert image.format == "GIF" and image.size[0] == pictures.SIDE
+        # Its text takes one line.
+        assert image.size[1] - image.size[0] == 26
     said = ["--instruction", "move the red block above the blue block"]
     assert cli.main([*command, *said]) == 0
     assert (run / "pictures" / "play.gif").is_file()

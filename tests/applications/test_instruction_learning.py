@@ -14,6 +14,7 @@ from applications.instruction_following import model as model_module
 from applications.instruction_following import players
 from applications.instruction_following import policy
 from applications.instruction_following import scores
+from applications.instruction_following.batched_world import BatchedWorld
 from applications.instruction_following.config import PRESETS
 from applications.instruction_following.config import Config
 from applications.instruction_following.config import prepare
@@ -70,6 +71,19 @@ def test_the_untrained_greedy_agent_is_the_stop_baseline():
     metrics = scores.measure(agent, data.load_data(config).validation, config)
     stop = metrics["baselines"]["stop"]
     assert {key: metrics[key] for key in stop} == stop
+
+
+def test_the_untrained_published_network_stops_at_once():
+    words = tuple(f"word{index}" for index in range(1104))
+    config = dataclasses.replace(PRESETS["published"], words=words)
+    agent = model_module.build_model(config)
+    start = np.random.default_rng(0).uniform(-1, 1, (4, 20, 2))
+    world = BatchedWorld(config.rules, start, start[::-1])
+    text = np.arange(1, 25).reshape(4, 6)
+    play = scores.player_of(agent, config)({"text": text}, {})
+    played = players.play(play, world)
+    assert played.stopped.all() and len(played.path) == 2
+    np.testing.assert_array_equal(world.positions, start)
 
 
 # Trap: the published entropy counts the block of a stop.
@@ -267,11 +281,12 @@ def test_demonstrations_teach_the_mini_world(supervised):
 
 @pytest.mark.slow
 def test_rewards_go_on_from_demonstrations(tmp_path):
+    # 32,000 episodes are demonstrated and 32,000 are its own.
     config = dataclasses.replace(
         PRESETS["default"],
         learning="bandit",
         boards=16_000,
-        epochs=6,
+        epochs=4,
         warm_start=2,
         reset_direction=False,
         learning_rate=1e-3,

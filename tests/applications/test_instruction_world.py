@@ -184,15 +184,40 @@ def test_the_environment_passes_gymnasiums_check():
 
 
 # Case 4
+def shaped_by_distance(outcome):
+    """What F1 adds to the problem's reward."""
+    nothing = np.zeros(len(outcome.moved))
+    shaping = rewards.Shaping(demonstration=False)
+    paid, _ = rewards.reward(outcome, nothing, nothing, shaping)
+    return paid - rewards.problem_reward(outcome)
+
+
 def test_distance_shaping_telescopes(rng):
     episodes = crowded(rng, 50)
     world = BatchedWorld(BLOCKS, episodes.start, episodes.target)
-    start = world.distance.copy()
-    total = np.zeros(50)
+    start = distance(episodes.start, episodes.target, BLOCKS)
+    total, failed = np.zeros(50), 0
     for _ in range(BLOCKS.horizon):
         outcome = world.step(rng.integers(BLOCKS.num_actions, size=50))
-        total += outcome.before - outcome.after
-    np.testing.assert_allclose(total, start - world.distance, atol=1e-9)
+        total += shaped_by_distance(outcome)
+        failed += outcome.failed.sum()
+    end = distance(world.positions, episodes.target, BLOCKS)
+    np.testing.assert_allclose(total, start - end, atol=1e-9)
+    assert failed
+
+
+def test_distance_shaping_of_a_closed_loop_is_nothing(rng):
+    episodes = crowded(rng, 200, blocks=4)
+    world = BatchedWorld(BLOCKS, episodes.start, episodes.target)
+    block = 4 * episodes.block
+    total, whole = np.zeros(200), np.ones(200, bool)
+    # Up, left, down, right; loops in which a move fails do not close.
+    for direction in (2, 0, 3, 1):
+        outcome = world.step(block + direction)
+        total += shaped_by_distance(outcome)
+        whole &= outcome.moved
+    assert whole.sum() > 100
+    np.testing.assert_allclose(total[whole], 0, atol=1e-9)
 
 
 def test_demonstration_shaping_telescopes_over_moves_that_do_not_fail(rng):
@@ -202,7 +227,7 @@ def test_demonstration_shaping_telescopes_over_moves_that_do_not_fail(rng):
     ways = demonstrate(episodes.start, episodes.block, goals, BLOCKS)
     world = BatchedWorld(BLOCKS, episodes.start, episodes.target)
     potential = np.full(50, rewards.LOW)
-    total, last = np.zeros(50), potential
+    total, last, failed = np.zeros(50), potential, 0
     shaping = rewards.Shaping(distance=False)
     for time in range(12):
         # Half of the worlds follow the demonstration.
@@ -217,7 +242,9 @@ def test_demonstration_shaping_telescopes_over_moves_that_do_not_fail(rng):
         extra = paid - rewards.problem_reward(outcome)
         total += np.where(live, extra, 0)
         last = np.where(live & ~outcome.failed, now, last)
+        failed += outcome.failed.sum()
     np.testing.assert_allclose(total, last + 0.02, atol=1e-9)
+    assert failed
     assert (last == 1).any() and (last == rewards.LOW).any()
 
 
@@ -290,6 +317,14 @@ def test_generated_boards_can_be_solved_and_say_where(rng):
         np.testing.assert_array_equal(beside, way)
     stays = distance(episodes.start, episodes.target, MINI)
     assert stays.min() >= 1
+
+
+# Case 8. Four standard errors of each of two sets of 400 boards.
+def test_generated_boards_are_as_far_from_their_targets_as_the_notes():
+    episodes = mini_world.generate(400, seed=1)
+    stays = distance(episodes.start, episodes.target, MINI)
+    error = stays.std() * np.sqrt(2 / 400)
+    assert stays.mean() == pytest.approx(2.626, abs=4 * error)
 
 
 def test_wrong_boards_explain_themselves():

@@ -1,0 +1,62 @@
+import dataclasses
+
+import pytest
+
+from applications import instruction_following
+from applications.instruction_following.config import prepare
+from benchmarks import text_vision_fusion
+from benchmarks.text_vision_fusion import Comparison
+
+
+@pytest.mark.parametrize("weights", [1, 40, 205, 213, 99_999])
+def test_the_width_is_the_one_nearest_to_the_weights(weights):
+    counts = {width: 10 * width + 3 for width in range(1, 1025)}
+    received = text_vision_fusion.width_at(weights, counts.__getitem__)
+    apart = {w: abs(count - weights) for w, count in counts.items()}
+    assert apart[received] == min(apart.values())
+
+
+def test_all_rows_have_about_as_many_weights():
+    comparison = Comparison(boards=8)
+    for fusion, coordinates in text_vision_fusion.ROWS.values():
+        config = dataclasses.replace(
+            text_vision_fusion.mini(comparison),
+            fusion=fusion,
+            coordinates=coordinates,
+        )
+        config = text_vision_fusion.at_weights(prepare(config), 300_000)
+        model = instruction_following.build_model(config)
+        assert model.count_params() == pytest.approx(300_000, rel=0.02)
+
+
+def test_entries_are_mean_and_sample_deviation():
+    spread = text_vision_fusion.spread
+    assert spread([1.0, 2.0, 3.0], 1) == "2.0 ± 1.0"
+    assert spread([2.5], 2) == "2.50 ± 0.00"
+
+
+def test_shares_are_told_in_per_cent_and_distances_as_they_are():
+    found = [
+        {"parameters": 12_345, "accuracy": accuracy, "bits": bits}
+        for accuracy, bits in ((0.5, 1.0), (0.7, 3.0))
+    ]
+    entries = text_vision_fusion.cells("goal", found)
+    assert entries == ["12,345", "60.0 ± 14.1", "2.00 ± 1.41"]
+    assert text_vision_fusion.cells("goal", []) == ["", "", ""]
+
+
+def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
+    calls = []
+
+    def learn(model, seed):
+        calls.append(seed)
+        return {"accuracy": 0.5, "bits": 2.0}
+
+    monkeypatch.setattr(text_vision_fusion.goal_pixels, "learn", learn)
+    comparison = Comparison(runs_dir=str(tmp_path))
+    first, again = (
+        text_vision_fusion.goal(comparison, "goal", "text_gate", 3)
+        for _ in range(2)
+    )
+    assert calls == [3] and first == again
+    assert first["parameters"] == pytest.approx(60_000, rel=0.02)

@@ -1,0 +1,116 @@
+"""The command line: `python -m tuning TASK --flags`.
+
+The flags of a search are the fields of `search.Flags` and those of the task's
+`Config`, which all its trials share.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import tyro
+
+import applications
+from applications import cli
+from applications import runs
+from applications import startup
+from tuning.flags import Flags
+
+PROGRAM = "python -m tuning"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sweep(cli.Use):
+    """Score a trained exchange network at many thresholds, without training."""
+
+    threshold: str = "1e-4:1e-1:25"
+    """LEAST:MOST:COUNT, or a single value; spaced evenly as logarithms."""
+    data_dir: str | None = None
+    """Folder with other data; None: the data it was trained on."""
+    split: str | None = None
+    """Part of the data; None: validation if there is one, else test."""
+
+    def __call__(self, task: str) -> None:
+        from tuning import sweep
+
+        path = runs.find(task, self.run, self.runs_dir)
+        sweep.sweep(task, path, self.threshold, self.split, self.data_dir)
+
+
+VERBS = {"sweep": Sweep}
+
+
+def main(arguments: list[str]) -> int:
+    """Runs a command and returns its exit status."""
+    return cli.reported(_dispatch, arguments)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_list_tasks())
+        return 0
+    name, *flags = arguments
+    if name in applications.TASKS:
+        startup.import_tensorflow()
+    task = applications.load_task(name)
+    if flags and not flags[0].startswith("-"):
+        verb, *flags = flags
+        if verb not in VERBS:
+            raise ValueError(
+                f"unknown verb {verb!r}; without a verb, flags begin a search; "
+                f"the verbs are: {', '.join(VERBS)}"
+            )
+        cli.parse(VERBS[verb], flags, f"{PROGRAM} {name} {verb}")(name)
+        return 0
+    _search(name, task, flags, arguments)
+    return 0
+
+
+def _list_tasks() -> str:
+    width = max(map(len, applications.TASKS))
+    tasks = [
+        f"  {name:{width}}  {line}" for name, line in applications.TASKS.items()
+    ]
+    usage = [
+        f"usage: {PROGRAM} TASK [OPTIONS]         search",
+        f"       {PROGRAM} TASK sweep [OPTIONS]   {Sweep.__doc__}",
+        "",
+        "tasks:",
+    ]
+    return "\n".join([*usage, *tasks])
+
+
+def _search(name: str, task, flags: list[str], arguments: list[str]) -> None:
+    from tuning import search
+    from tuning import space
+    from tuning import workers
+
+    start, flags = cli.starting_config(task, flags)
+    if start is task.PRESETS["default"]:
+        start = dataclasses.replace(start, **_start_of(name, flags, space))
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Command:
+        search: tyro.conf.OmitArgPrefixes[Flags] = Flags()
+        trials: tyro.conf.OmitArgPrefixes[task.Config] = start
+
+    command = cli.parse(
+        Command,
+        flags,
+        f"{PROGRAM} {name}",
+        description=(
+            f"Search the settings of {name}: {applications.TASKS[name]}. "
+            "What all trials share comes from --preset NAME or --config FILE, "
+            "given beside the options."
+        ),
+    )
+    workers.run(search.begin(name, command.search, command.trials), arguments)
+
+
+def _start_of(name: str, flags: list[str], space) -> dict:
+    """The settings that a space starts from, where no preset is given."""
+    given = dict(zip(flags, flags[1:], strict=False)).get("--space")
+    try:
+        return space.load(name, Path(given) if given else None).start
+    except FileNotFoundError:
+        # What is wrong with it is said once the flags are known.
+        return {}

@@ -1,0 +1,161 @@
+"""Score and cost as two objectives, by Optuna's NSGA-II.
+
+Optuna is an extra: `pip install "keras-fusion[optuna]"`. It reads the same
+search spaces, through an object with the methods of keras-tuner's
+`HyperParameters`.
+"""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
+
+from tuning import results
+from tuning import trial as trials
+from tuning.search import Search
+
+
+class Suggestions:
+    """Parameters as a space asks for them, from an Optuna trial."""
+
+    def __init__(self, trial: Any) -> None:
+        self.trial = trial
+        self.values: dict[str, Any] = {}
+        self.conditions: list[bool] = []
+
+    @contextlib.contextmanager
+    def conditional_scope(
+        self, parent_name: str, parent_values: Sequence
+    ) -> Iterator[None]:
+        active = self.values.get(parent_name) in list(parent_values)
+        self.conditions.append(active)
+        try:
+            yield
+        finally:
+            self.conditions.pop()
+
+    def Choice(self, name: str, values: Sequence, **_: Any) -> Any:
+        return self._kept(
+            name, lambda: self.trial.suggest_categorical(name, list(values))
+        )
+
+    def Boolean(self, name: str, **_: Any) -> bool | None:
+        return self.Choice(name, [False, True])
+
+    def Fixed(self, name: str, value: Any, **_: Any) -> Any:
+        return self._kept(name, lambda: value)
+
+    def Int(
+        self,
+        name: str,
+        min_value: int,
+        max_value: int,
+        step: int | None = None,
+        sampling: str = "linear",
+        **_: Any,
+    ) -> int | None:
+        if sampling == "log" and step:
+            return self.Choice(name, powers(min_value, max_value, step))
+        return self._kept(
+            name,
+            lambda: self.trial.suggest_int(
+                name,
+                min_value,
+                max_value,
+                step=step or 1,
+                log=sampling == "log",
+            ),
+        )
+
+    def Float(
+        self,
+        name: str,
+        min_value: float,
+        max_value: float,
+        step: float | None = None,
+        sampling: str = "linear",
+        **_: Any,
+    ) -> float | None:
+        if sampling == "log" and step:
+            return self.Choice(name, powers(min_value, max_value, step))
+        return self._kept(
+            name,
+            lambda: self.trial.suggest_float(
+                name, min_value, max_value, step=step, log=sampling == "log"
+            ),
+        )
+
+    def _kept(self, name: str, suggest: Any) -> Any:
+        if not all(self.conditions):
+            return None
+        self.values[name] = suggest()
+        return self.values[name]
+
+
+def powers(low: float, high: float, factor: float) -> list:
+    """What keras-tuner's logarithmic sampling takes with a step: a factor."""
+    count = math.floor(math.log(high / low, factor) + 1e-9)
+    return [low * factor**power for power in range(count + 1)]
+
+
+def run(search: Search) -> None:
+    """Runs what is missing of the search's trials."""
+    optuna = _optuna()
+    study = _study(optuna, search)
+    state = optuna.trial.TrialState
+    for trial in study.get_trials(states=(state.RUNNING,)):
+        # Cut off: by one process at a time, so none of them is running.
+        values = trial.user_attrs.get("values")
+        if values is None:
+            study.tell(trial.number, state=state.FAIL)
+        else:
+            _run_one(search, study, state, trial.number, values)
+    while len(study.get_trials(deepcopy=False)) < search.trials:
+        trial = study.ask()
+        suggestions = Suggestions(trial)
+        search.space.function(suggestions)
+        trial.set_user_attr("values", suggestions.values)
+        _run_one(search, study, state, trial.number, suggestions.values)
+
+
+def _run_one(search: Search, study, state, number: int, values: dict) -> None:
+    try:
+        metrics = results.reported(search, str(number), values)
+    except trials.TrialFailed:
+        study.tell(number, state=state.FAIL)
+    else:
+        score = search.space.objective.of(metrics)
+        study.tell(number, [score, metrics[search.flags.cost]])
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError as error:
+        raise ValueError(
+            "--algorithm nsga2 needs Optuna: pip install 'keras-fusion[optuna]'"
+        ) from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def _study(optuna: Any, search: Search) -> Any:
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    file = search.folder / "oracle" / "optuna.log"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    direction = {"max": "maximize", "min": "minimize"}
+    return optuna.create_study(
+        study_name=search.task,
+        storage=JournalStorage(JournalFileBackend(str(file))),
+        sampler=optuna.samplers.NSGAIISampler(
+            seed=search.start.seed, population_size=max(4, search.trials // 4)
+        ),
+        directions=[
+            direction[search.space.objective.direction],
+            "minimize",
+        ],
+        load_if_exists=True,
+    )

@@ -1,0 +1,105 @@
+"""A search: what it is about, and where its files are."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from applications import load_task
+from applications import runs
+from applications import settings
+from tuning.flags import MAY_DIFFER
+from tuning.flags import Flags
+from tuning.space import Space
+from tuning.space import load
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    task: str
+    flags: Flags
+    start: settings.Settings
+    """What every trial has but for the values of its parameters."""
+    space: Space
+
+    @property
+    def folder(self) -> Path:
+        return _home(self.start) / self.task
+
+    @property
+    def trials(self) -> int | None:
+        if self.flags.trials is None and self.flags.algorithm != "hyperband":
+            return 10
+        return self.flags.trials
+
+    def config(self, trial: str, values: dict, epochs: int | None = None):
+        """The config of a trial: its run is a folder of the search."""
+        changed = self.space.changed(values, self.start)
+        return dataclasses.replace(
+            changed,
+            name=trial,
+            runs_dir=str(_home(self.start)),
+            epochs=epochs or changed.epochs,
+        )
+
+
+def _home(start: settings.Settings) -> Path:
+    return Path(start.runs_dir) / "searches" / start.name
+
+
+def begin(task: str, flags: Flags, start: settings.Settings) -> Search:
+    """Checks everything and writes, or compares with, `search.json`."""
+    for name in ("trials", "keep", "workers"):
+        value = getattr(flags, name)
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, received {value}")
+    settings.check(start)
+    search = Search(task, flags, start, load(task, flags.space))
+    declared = search.space.declare()
+    # Both a check of the space and of the data.
+    load_task(task).prepare(search.space.changed(declared.values, start))
+    file = search.folder / "search.json"
+    content = _content(search, declared.get_config()["space"])
+    if file.is_file():
+        _check_continues(file, content)
+    else:
+        runs.write_json(file, content)
+    return search
+
+
+def _content(search: Search, declared: list[dict]) -> dict:
+    flags = dataclasses.asdict(search.flags)
+    content = {
+        "objective": " ".join(search.space.objective),
+        "flags": {k: v for k, v in flags.items() if k not in MAY_DIFFER},
+        "space": declared,
+        "start": json.loads(settings.to_json(search.start)),
+    }
+    content["flags"]["space"] = search.space.source
+    return json.loads(json.dumps(content, default=str))
+
+
+def _check_continues(file: Path, content: dict) -> None:
+    before = runs.read_json(file)
+    # The file may have moved; what it says is compared.
+    for one in (before, content):
+        one.get("flags", {}).pop("space", None)
+        for name in runs.MAY_DIFFER:
+            one.get("start", {}).pop(name, None)
+    different = [
+        f"{part}.{name} {old.get(name)!r} -> {new.get(name)!r}"
+        for part in ("flags", "start")
+        for old, new in [(before.get(part, {}), content[part])]
+        for name in {**old, **new}
+        if old.get(name) != new.get(name)
+    ]
+    different += [
+        part
+        for part in ("objective", "space")
+        if before.get(part) != content[part]
+    ]
+    if different:
+        raise ValueError(
+            f"the search {file.parent} exists with other settings: "
+            f"{', '.join(different)}; give another --name, or the same "
+            "settings (trials may grow)"
+        )

@@ -1,0 +1,30 @@
+"""How an agent's words meet its picture."""
+
+OBJECTIVE = "max success"
+START = {"epochs": 2, "boards": 16000}
+
+
+def space(hp):
+    found = {
+        "learning_rate": hp.Float(
+            "learning_rate", 5e-4, 5e-3, sampling="log", default=2e-3
+        ),
+        "fusion": hp.Choice(
+            "fusion",
+            ["text_convolution", "local_dense", "text_gate", "bilinear"]
+            + ["concat"],
+            default="text_convolution",
+        ),
+        "coordinates": hp.Boolean("coordinates", default=True),
+    }
+    with hp.conditional_scope("fusion", ["local_dense", "text_convolution"]):
+        width = hp.Int("width", 8, 64, step=2, sampling="log", default=32)
+    with hp.conditional_scope("fusion", ["bilinear"]):
+        rank = hp.Int("rank", 16, 256, step=2, sampling="log", default=32)
+        found["fusion_glimpses"] = hp.Int("glimpses", 1, 4, default=2)
+        # Where the activation is: on the product, or before it.
+        found["fusion_activate_product"] = hp.Boolean(
+            "activate_product", default=True
+        )
+    found["fusion_units"] = width if rank is None else rank
+    return found

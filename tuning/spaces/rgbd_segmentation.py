@@ -1,0 +1,31 @@
+"""Where and how strongly modalities meet in a segmentation network."""
+
+OBJECTIVE = "max mean_iou.ensemble"
+START = {"epochs": 4}
+
+
+def space(hp):
+    rate = hp.Float("learning_rate", 3e-4, 3e-3, sampling="log", default=1e-3)
+    fusion = hp.Choice(
+        "fusion",
+        ["exchange", "squeeze_excite", "concat", "sum", "none"],
+        default="exchange",
+    )
+    with hp.conditional_scope("fusion", ["exchange", "squeeze_excite"]):
+        stages = [hp.Boolean(f"stage_{n}", default=True) for n in range(1, 5)]
+    with hp.conditional_scope("fusion", ["exchange"]):
+        threshold = hp.Float(
+            "threshold", 1e-3, 0.2, sampling="log", default=0.02
+        )
+        # What a scale loses in a step: it decides how many channels die.
+        shrinkage = hp.Float(
+            "l1_times_rate", 4e-8, 4e-6, sampling="log", default=4e-7
+        )
+    chosen = tuple(n for n, used in enumerate(stages, start=1) if used)
+    return {
+        "learning_rate": rate,
+        "fusion": fusion,
+        "exchange_stages": None if stages[0] is None else chosen,
+        "threshold": threshold,
+        "l1": None if shrinkage is None else shrinkage / rate,
+    }

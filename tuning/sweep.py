@@ -1,0 +1,145 @@
+"""A trained exchange network at other thresholds than its own.
+
+Which channels are exchanged is decided when the network runs, by its scales
+and the threshold: neither depends on the other once the training is over.
+"""
+
+import csv
+import io
+from pathlib import Path
+
+import keras
+import numpy as np
+from matplotlib.figure import Figure
+
+from applications import evaluation
+from applications import load_task
+from applications import runs
+from applications import training
+from keras_fusion.callbacks.fusion_monitor import exchanged_shares
+from keras_fusion.callbacks.fusion_monitor import layers_of
+from keras_fusion.layers import ChannelExchange
+
+TASK = "rgbd_segmentation"
+
+
+def sweep(
+    task_name: str,
+    path: Path,
+    thresholds: str,
+    split: str | None = None,
+    data_dir: str | None = None,
+) -> list[dict]:
+    """Scores a run at every threshold; a table and a picture in the run."""
+    if task_name != TASK:
+        raise ValueError(
+            f"only {TASK} has a threshold to sweep, received {task_name}"
+        )
+    values = values_of(thresholds)
+    task = load_task(task_name)
+    config = runs.read_config(path, task.Config)
+    model = training.load_model(path)
+    layers = layers_of(model, ChannelExchange)
+    if config.fusion != "exchange" or not layers:
+        raise ValueError(
+            f"{path} exchanges no channels (fusion={config.fusion}); train a "
+            "run with --fusion exchange"
+        )
+    config = evaluation.with_data(task, config, data_dir)
+    splits = (split,) if split else ("validation", "test")
+    split, dataset = task.load_data(config).split(*splits)
+    # Decoded once for all thresholds.
+    batches = list(dataset)
+    rows, known = [], {}
+    for threshold in values:
+        for layer in layers:
+            layer.threshold = threshold
+        # The same channels give the same scores.
+        channels = b"".join(layer.exchanged.tobytes() for layer in layers)
+        if channels not in known:
+            known[channels] = scored(model, batches, config)
+        rows.append({"threshold": threshold} | known[channels])
+    folder = path / "sweep"
+    runs.write(folder / f"threshold-{split}.csv", as_csv(rows))
+    draw(rows, config.threshold, folder / f"threshold-{split}.png")
+    print(f"{table(rows)}\n\nwritten: {folder / f'threshold-{split}.csv'}")
+    print(f"picture: {folder / f'threshold-{split}.png'}")
+    return rows
+
+
+def values_of(thresholds: str) -> list[float]:
+    """A number, or LEAST:MOST:COUNT evenly spaced as logarithms."""
+    parts = thresholds.split(":")
+    try:
+        ends = [float(part) for part in parts[:2]]
+        count = int(parts[2]) if len(parts) == 3 else 1
+    except ValueError:
+        ends, count = [], 0
+    right = len(parts) in (1, 3) and ends and 0 < ends[0] <= ends[-1] < np.inf
+    if not right or count < 1:
+        raise ValueError(
+            "threshold must be a positive number or LEAST:MOST:COUNT, such as "
+            f"1e-4:1e-1:25, received {thresholds!r}"
+        )
+    return np.geomspace(ends[0], ends[-1], count).tolist()
+
+
+def scored(model: keras.Model, batches: list, config) -> dict[str, float]:
+    """The scores of all outputs and the shares exchanged, as one row."""
+    # Not at the top: other tasks have nothing to sweep.
+    from applications.rgbd_segmentation.scores import score_outputs
+
+    row = {
+        f"mean_iou.{name}": value
+        for name, value in score_outputs(model, batches, config)[
+            "mean_iou"
+        ].items()
+    }
+    shares = zip(config.modalities, exchanged_shares(model), strict=True)
+    row |= {f"exchanged_share.{name}": float(share) for name, share in shares}
+    return row
+
+
+def as_csv(rows: list[dict]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def table(rows: list[dict]) -> str:
+    """A line a threshold; the best one is marked."""
+    names = list(rows[0])[1:]
+    best = max(row["mean_iou.ensemble"] for row in rows)
+    width = max(map(len, names)) + 2
+    lines = [f"{'threshold':>10}" + "".join(f"{n:>{width}}" for n in names)]
+    for row in rows:
+        mark = "  *" if row["mean_iou.ensemble"] == best else ""
+        values = "".join(f"{row[name]:>{width}.4f}" for name in names)
+        lines.append(f"{row['threshold']:>10.3g}{values}{mark}")
+    return "\n".join(lines)
+
+
+def draw(rows: list[dict], trained: float, file: Path) -> None:
+    """Scores and exchanged shares over the threshold."""
+    figure = Figure(figsize=(7, 6), layout="constrained")
+    panels = figure.subplots(2, 1, sharex=True)
+    x = [row["threshold"] for row in rows]
+    for axes, kind, label in zip(
+        panels,
+        ("mean_iou.", "exchanged_share."),
+        ("mean IoU", "exchanged share"),
+        strict=True,
+    ):
+        for name in rows[0]:
+            if name.startswith(kind):
+                y = [row[name] for row in rows]
+                axes.plot(x, y, marker=".", label=name.removeprefix(kind))
+        axes.axvline(trained, color="grey", linestyle=":", label="as trained")
+        axes.set_ylabel(label)
+        axes.legend(fontsize="small")
+    panels[0].set_xscale("log")
+    panels[1].set_xlabel("threshold")
+    with runs.replacing(file) as temporary:
+        figure.savefig(temporary, dpi=100)

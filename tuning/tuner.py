@@ -1,0 +1,144 @@
+"""keras-tuner's algorithms, with trials that are runs of a task.
+
+A search survives being killed at any moment: its state is written whole or
+not at all, a trial that was cut off is the first to go on, and a trial that
+has ended is never trained again, because its run is there.
+"""
+
+import contextlib
+import json
+import time
+from pathlib import Path
+
+import keras_tuner
+from keras_tuner.oracles import BayesianOptimizationOracle
+from keras_tuner.oracles import GridSearchOracle
+from keras_tuner.oracles import HyperbandOracle
+from keras_tuner.oracles import RandomSearchOracle
+
+from applications import runs
+from tuning import results
+from tuning import trial as trials
+from tuning.search import Search
+
+# Seconds before a worker asks again for a trial.
+PATIENCE = 0.2
+ENDED = ("COMPLETED", "FAILED")
+
+
+def owner(search: Search, name: str) -> Path:
+    """A folder that is locked while somebody runs the trial."""
+    return search.folder / "oracle" / f"trial_{name}"
+
+
+class Durable:
+    """Makes an oracle's files whole, and its state right after a kill."""
+
+    search: Search
+
+    def save(self) -> None:
+        runs.write(Path(self._get_oracle_fname()), json.dumps(self.get_state()))
+
+    def _save_trial(self, trial: keras_tuner.engine.trial.Trial) -> None:
+        file = Path(self._get_trial_dir(trial.trial_id)) / "trial.json"
+        runs.write(file, json.dumps(trial.get_state()))
+
+    def set_state(self, state: dict) -> None:
+        super().set_state(state)
+        self.taken = dict(self.ongoing_trials)
+
+    def reload(self) -> None:
+        super().reload()
+        # Made, but lost before the state knew of it: it will be made again.
+        for name in set(self.trials) - set(self.start_order):
+            del self.trials[name]
+        for worker, trial in self.taken.items():
+            name = trial.trial_id
+            if trial.status in ENDED:
+                self._retry_queue.remove(name)
+                if name not in self.end_order:
+                    self.end_order.append(name)
+            elif runs.is_locked(owner(self.search, name)):
+                # Its worker is alive and will report it.
+                self._retry_queue.remove(name)
+                self.ongoing_trials[worker] = trial
+                self.tuner_ids.add(worker)
+
+
+def oracle_of(search: Search) -> keras_tuner.Oracle:
+    base, options = {
+        "random": (RandomSearchOracle, {"max_trials": search.trials}),
+        "grid": (GridSearchOracle, {"max_trials": search.trials}),
+        "bayesian": (
+            BayesianOptimizationOracle,
+            {"max_trials": search.trials},
+        ),
+        "hyperband": (HyperbandOracle, {"max_epochs": search.start.epochs}),
+    }[search.flags.algorithm]
+    kind = type(f"Durable{base.__name__}", (Durable, base), {"search": search})
+    oracle = kind(
+        objective=keras_tuner.Objective(
+            "score", search.space.objective.direction
+        ),
+        hyperparameters=search.space.declare(),
+        # Zero would be taken for "no seed".
+        seed=search.start.seed + 1,
+        # Failed trials are results like others.
+        max_consecutive_failed_trials=10**9,
+        **options,
+    )
+    oracle.max_trials = search.trials
+    oracle.verbose = 0
+    return oracle
+
+
+class Tuner(keras_tuner.Tuner):
+    """Runs the trials that an oracle asks for."""
+
+    def __init__(self, search: Search) -> None:
+        self.search_settings = search
+        self.owned = contextlib.ExitStack()
+        oracle = oracle_of(search)
+        super().__init__(
+            oracle=oracle,
+            directory=str(search.folder),
+            project_name="oracle",
+        )
+        state = search.folder / "oracle" / "oracle.json"
+        if oracle is self.oracle and state.is_file():
+            oracle.reload()
+
+    def save(self) -> None:
+        """Its state is the oracle's; a worker has none."""
+        if not self._is_worker():
+            self.oracle.save()
+
+    def pre_create_trial(self) -> None:
+        time.sleep(PATIENCE)
+
+    def on_trial_begin(self, trial: keras_tuner.engine.trial.Trial) -> None:
+        place = owner(self.search_settings, trial.trial_id)
+        self.owned.enter_context(runs.lock(place))
+
+    def on_trial_end(self, trial: keras_tuner.engine.trial.Trial) -> None:
+        super().on_trial_end(trial)
+        self.owned.close()
+
+    def _try_run_and_update_trial(
+        self, trial: keras_tuner.engine.trial.Trial
+    ) -> None:
+        """Keras-tuner's own swallows every error, and prints where it was."""
+        search = self.search_settings
+        values = dict(trial.hyperparameters.values)
+        try:
+            metrics = results.reported(search, trial.trial_id, values)
+        except trials.TrialFailed as error:
+            trial.status, trial.message = "FAILED", str(error)
+        else:
+            score = search.space.objective.of(metrics)
+            self.oracle.update_trial(trial.trial_id, {"score": score})
+            trial.status = "COMPLETED"
+
+    def run_trial(self, trial: keras_tuner.engine.trial.Trial) -> None:
+        """Never called: the method above takes its place."""
+        raise NotImplementedError

@@ -1,0 +1,118 @@
+"""Who runs the trials: this process, or a chief and workers around it.
+
+The chief keeps the search's state and hands out trials, by keras-tuner's own
+protocol; a process is told by three variables of its environment what it is.
+`--workers` starts them all on one machine and starts anew what dies.
+"""
+
+import contextlib
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+
+import grpc
+
+from applications import runs
+from tuning import child
+from tuning import results
+from tuning.search import Search
+
+ROLE = "KERASTUNER_TUNER_ID"
+HOST, PORT = "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
+LOOK = 0.5  # seconds
+# Deaths of one process after which there is something wrong with it.
+LIVES = 5
+
+
+def run(search: Search, arguments: Sequence[str]) -> None:
+    """Searches to the end; `arguments` are those of this very command."""
+    several = search.flags.workers > 1
+    if search.flags.algorithm == "nsga2":
+        if several or HOST in os.environ:
+            raise ValueError(
+                "--algorithm nsga2 runs one trial at a time: drop --workers "
+                f"and the variable {HOST}"
+            )
+        from tuning import optuna_search
+
+        with runs.lock(search.folder / "oracle"):
+            optuna_search.run(search)
+            results.conclude(search)
+    elif HOST in os.environ and "chief" not in os.environ.get(ROLE, "chief"):
+        _work(search)
+    elif HOST in os.environ or not several:
+        from tuning.tuner import Tuner
+
+        with runs.lock(search.folder / "oracle"):
+            Tuner(search).search()
+            results.conclude(search)
+    else:
+        _start_all(search, arguments)
+
+
+def _work(search: Search) -> None:
+    """Runs trials for a chief, and waits for one that is away."""
+    from tuning.tuner import Tuner
+
+    for _ in range(LIVES):
+        tuner = Tuner(search)
+        try:
+            # keras-tuner prints conditions as it receives them.
+            with open(os.devnull, "w") as nowhere:
+                with contextlib.redirect_stdout(nowhere):
+                    return tuner.search()
+        except grpc.RpcError as error:
+            if error.code() != grpc.StatusCode.UNAVAILABLE:
+                raise
+            print("the chief is away; waiting for it", flush=True)
+        finally:
+            tuner.owned.close()
+    raise OSError("the chief went away too often")
+
+
+def _start_all(search: Search, arguments: Sequence[str]) -> None:
+    """A chief and workers; a worker that dies gets its trial back."""
+    names = ["chief"]
+    names += [f"worker{n}" for n in range(search.flags.workers)]
+    address = {HOST: "127.0.0.1", PORT: str(_free_port())}
+
+    def start(name: str) -> subprocess.Popen:
+        return child.start(
+            ["tuning", *arguments],
+            env=os.environ | address | {ROLE: name},
+            stdout=subprocess.DEVNULL if name == "chief" else None,
+        )
+
+    running = {name: start(name) for name in names}
+    deaths = dict.fromkeys(names, 0)
+    try:
+        while any(name != "chief" for name in running):
+            time.sleep(LOOK)
+            for name, process in list(running.items()):
+                status = process.poll()
+                if status is None:
+                    continue
+                del running[name]
+                if status == 0:
+                    continue
+                deaths[name] += 1
+                if status == 2 or deaths[name] == LIVES:
+                    raise OSError(
+                        f"the {name} of the search ended with status {status}"
+                    )
+                print(f"{name} died ({status}); starting it again", flush=True)
+                running[name] = start(name)
+    finally:
+        for process in running.values():
+            process.terminate()
+        for process in running.values():
+            process.wait()
+    results.conclude(search)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
