@@ -43,6 +43,11 @@ class Durable:
         file = Path(self._get_trial_dir(trial.trial_id)) / "trial.json"
         runs.write(file, json.dumps(trial.get_state()))
 
+    def end_trial(self, trial: keras_tuner.engine.trial.Trial) -> None:
+        super().end_trial(trial)
+        # It saves itself before the trial is off its list.
+        self.save()
+
     def set_state(self, state: dict) -> None:
         super().set_state(state)
         self.taken = dict(self.ongoing_trials)

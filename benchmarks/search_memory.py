@@ -1,0 +1,77 @@
+"""Does the memory of a search grow with its trials?
+
+    python -m benchmarks.search_memory
+
+Runs a search of many small trials and writes down the memory of its process
+after each. A trial has a process of its own, so that what is measured is what
+the search itself keeps.
+"""
+
+import argparse
+import statistics
+import tempfile
+from pathlib import Path
+
+from applications import startup
+
+startup.import_tensorflow()
+
+from applications.image_classification.config import Config  # noqa: E402
+from benchmarks.timing import write_table  # noqa: E402
+from tuning import results  # noqa: E402
+from tuning import search as searches  # noqa: E402
+from tuning import workers  # noqa: E402
+from tuning.flags import Flags  # noqa: E402
+
+TASK = "image_classification"
+
+
+def resident() -> float:
+    """MiB that this process has in memory."""
+    status = Path("/proc/self/status").read_text()
+    line = next(row for row in status.splitlines() if row.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=30)
+    arguments = parser.parse_args()
+    after = []
+    report = results.reported
+
+    def reported(*trial):
+        metrics = report(*trial)
+        after.append(resident())
+        return metrics
+
+    results.reported = reported
+    with tempfile.TemporaryDirectory() as folder:
+        config = Config(epochs=1, limit=4, runs_dir=folder)
+        search = searches.begin(TASK, Flags(trials=arguments.trials), config)
+        workers.run(search, [])
+    third = max(1, len(after) // 3)
+    write_table(
+        "search_memory",
+        "Memory of a search",
+        [
+            (
+                f"`python -m benchmarks.search_memory`: {len(after)} trials of "
+                "one epoch on 40 digits; resident memory of the search's "
+                "process behind each, medians of the first and last third."
+            )
+        ],
+        ["trials", "first third, MiB", "last third, MiB", "most, MiB"],
+        [
+            [
+                len(after),
+                f"{statistics.median(after[:third]):.0f}",
+                f"{statistics.median(after[-third:]):.0f}",
+                f"{max(after):.0f}",
+            ]
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+import contextlib
+import dataclasses
+import sys
+
+import pytest
+
+import applications
+from applications import cli
+from tests.applications import toy_task
+from tuning import child
+from tuning import search as searches
+from tuning import workers
+from tuning.flags import Flags
+
+SPACE = """
+OBJECTIVE = "max accuracy"
+
+def space(hp):
+    found = {
+        "kernel": hp.Float("kernel", 0.1, 10.0, sampling="log", default=1.0),
+        "modalities": ("right", "left"),
+    }
+    kind = hp.Choice("kind", ["wet", "dry"])
+    with hp.conditional_scope("kind", ["wet"]):
+        found["dropout"] = hp.Float("dropout", 0.0, 0.5, step=0.1)
+    return found
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def toy():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(applications.TASKS, "toy", "tell the sign of a sum")
+        patch.setitem(sys.modules, "applications.toy", toy_task)
+        yield toy_task
+
+
+class Here:
+    """A child that runs its command in this process, at once."""
+
+    commands: list = []
+
+    def __init__(self, command, stdout, stderr):
+        self.commands.append(command)
+        with contextlib.redirect_stdout(stdout):
+            with contextlib.redirect_stderr(stdout):
+                self.status = cli.main(command[1:])
+
+    def wait(self):
+        return self.status
+
+
+def searches_in(folder):
+    """A function that begins a search of the toy task in a folder."""
+    file = folder / "space.py"
+    file.write_text(SPACE)
+
+    def begin(start=None, **flags):
+        config = toy_task.Config(epochs=1, runs_dir=str(folder / "runs"))
+        config = dataclasses.replace(config, **(start or {}))
+        flags = {"space": file, "trials": 3} | flags
+        return searches.begin("toy", Flags(**flags), config)
+
+    return begin
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Trials are trained in this process; the commands that were given."""
+    monkeypatch.setattr(child, "start", Here)
+    monkeypatch.setattr(Here, "commands", [])
+    return Here.commands
+
+
+@pytest.fixture
+def make_search(toy, tmp_path):
+    return searches_in(tmp_path)
+
+
+@pytest.fixture
+def file(tmp_path, make_search):
+    """The search space, for tests that change it."""
+    return tmp_path / "space.py"
+
+
+@pytest.fixture
+def run_search(make_search, here):
+    def run(start=None, **flags):
+        search = make_search(start, **flags)
+        workers.run(search, [])
+        return search
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def finish_search(toy, tmp_path_factory):
+    """Runs a search that several tests look at."""
+
+    def finish(**flags):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(child, "start", Here)
+            search = searches_in(tmp_path_factory.mktemp("search"))(**flags)
+            workers.run(search, [])
+        return search
+
+    return finish
