@@ -10,10 +10,11 @@ people's instructions. The last row, without people, asks what a fusion that
 pools its map away owes to channels that tell places.
 
 Results lie under RUNS_DIR; what is there is not trained again, so that a
-stopped benchmark goes on.
+stopped benchmark goes on. For other settings give another one.
 """
 
 import dataclasses
+import functools
 import shlex
 import statistics
 import sys
@@ -30,16 +31,16 @@ import tyro  # noqa: E402
 
 from applications import instruction_following  # noqa: E402
 from applications import runs  # noqa: E402
-from applications import training  # noqa: E402
+from applications.instruction_following import scores  # noqa: E402
 from applications.instruction_following import sources  # noqa: E402
 from applications.instruction_following.config import PRESETS  # noqa: E402
 from applications.instruction_following.config import Config  # noqa: E402
 from applications.instruction_following.data import Part  # noqa: E402
 from applications.instruction_following.data import policy_batch  # noqa: E402
+from applications.instruction_following.model import learning_rate_at  # noqa: E402
 from benchmarks import goal_pixels  # noqa: E402
 from benchmarks.timing import write_table  # noqa: E402
 
-TASK = "instruction_following"
 ROWS = {
     "concat": ("concat", True),
     "local_dense": ("local_dense", True),
@@ -85,8 +86,8 @@ class Comparison:
     """Passes over the boards of the mini world."""
     boards: int = 10000
     """Boards of the mini world."""
-    people_epochs: int = 1
-    """Passes over the states of people's demonstrations."""
+    people_steps: int = 1200
+    """Steps of training, of 64 states, on people's demonstrations."""
     weights: int = 300_000
     """Weights of every agent, about."""
     goal_weights: int = 60_000
@@ -99,12 +100,7 @@ def main(comparison: Comparison) -> None:
         for name, row in table.items():
             left_out = task == "people" and not ROWS[name][1]
             seeds = () if left_out else comparison.seeds
-            found = []
-            for seed in seeds:
-                print(f"\n{task}, {name}, seed {seed}", flush=True)
-                keras.backend.clear_session()
-                learn = goal if task == "goal" else agent
-                found.append(learn(comparison, task, name, seed))
+            found = [measured(comparison, task, name, seed) for seed in seeds]
             row += cells(task, found)
     write(comparison, list(table.values()))
 
@@ -113,53 +109,60 @@ def tasks(comparison: Comparison) -> list[str]:
     return [x for x in MEASURED if x != "people" or comparison.data_dir]
 
 
-def agent(comparison: Comparison, task: str, name: str, seed: int) -> dict:
-    """The metrics of a run, and what its heads say at the start."""
-    config = mini(comparison) if task == "mini" else people(comparison)
-    fusion, coordinates = ROWS[name]
+def measured(comparison: Comparison, task: str, name: str, seed: int) -> dict:
+    """What was measured, now or before."""
+    folder = Path(comparison.runs_dir) / "text_vision_fusion"
+    file = folder / f"{task}-{name}-{seed}.json"
+    if not file.is_file():
+        print(f"\n{task}, {name}, seed {seed}", flush=True)
+        found = {"mini": mini, "goal": goal, "people": people}[task](
+            comparison, name, seed
+        )
+        print(found, flush=True)
+        runs.write_json(file, found)
+    return runs.read_json(file)
+
+
+def mini(comparison: Comparison, name: str, seed: int) -> dict:
     config = dataclasses.replace(
-        config,
-        name=f"fusion-{task}-{name}-{seed}",
-        runs_dir=comparison.runs_dir,
-        seed=seed,
-        fusion=fusion,
-        coordinates=coordinates,
-    )
-    config = at_weights(
-        instruction_following.prepare(config), comparison.weights
-    )
-    metrics = training.train(TASK, config)
-    return metrics | heads(config)
-
-
-def mini(comparison: Comparison) -> Config:
-    return dataclasses.replace(
         PRESETS["default"], epochs=comparison.epochs, boards=comparison.boards
     )
+    return agent(as_in_row(config, comparison, name), seed)
 
 
-def people(comparison: Comparison) -> Config:
-    return dataclasses.replace(
+def people(comparison: Comparison, name: str, seed: int) -> dict:
+    config = dataclasses.replace(
         PRESETS["default"],
         data_dir=comparison.data_dir,
-        epochs=comparison.people_epochs,
+        # For the sake of the learning rate, which sinks from one to the next.
+        epochs=4,
         text_length=40,
         resolution=64,
         filters=(32, 32, 32),
         kernel_sizes=(4, 4, 3),
         strides=(4, 2, 1),
     )
+    config = as_in_row(config, comparison, name)
+    return agent(config, seed, comparison.people_steps // config.epochs)
 
 
+def as_in_row(config: Config, comparison: Comparison, name: str) -> Config:
+    fusion, coordinates = ROWS[name]
+    config = instruction_following.prepare(
+        dataclasses.replace(config, fusion=fusion, coordinates=coordinates)
+    )
+    return at_weights(config, comparison.weights)
+
+
+@functools.cache
 def at_weights(config: Config, weights: int) -> Config:
     """The config with the width that comes nearest to so many weights."""
     field = WIDTHS[config.fusion]
 
     def count(width: int) -> int:
-        changed = dataclasses.replace(config, **{field: width})
-        model = instruction_following.build_model(changed)
         keras.backend.clear_session()
-        return model.count_params()
+        changed = dataclasses.replace(config, **{field: width})
+        return instruction_following.build_model(changed).count_params()
 
     return dataclasses.replace(config, **{field: width_at(weights, count)})
 
@@ -173,10 +176,36 @@ def width_at(weights: int, count: Callable[[int], int]) -> int:
     return min((low, high), key=lambda width: abs(count(width) - weights))
 
 
-def heads(config: Config) -> dict[str, float]:
-    """How often each head of a run says what is demonstrated first."""
-    model = training.load_model(runs.folder(TASK, config))
-    # The validation part is the same whatever is generated for training.
+def agent(config: Config, seed: int, steps: int | None = None) -> dict:
+    """Trains an agent, maybe for fewer steps an epoch, and measures it."""
+    config = dataclasses.replace(config, seed=seed)
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+    model = instruction_following.build_model(config)
+    data = instruction_following.load_data(config)
+    model.fit(
+        data.train,
+        steps_per_epoch=steps or data.steps_per_epoch,
+        epochs=config.epochs,
+        shuffle=False,
+        callbacks=[
+            keras.callbacks.LearningRateScheduler(
+                lambda epoch: learning_rate_at(epoch, config)
+            )
+        ],
+        verbose=2,
+    )
+    metrics = instruction_following.measure(model, data.validation, config)
+    return {
+        "parameters": model.count_params(),
+        **{key: metrics[key] for key in scores.KEYS},
+        **heads(model, config),
+    }
+
+
+def heads(model: keras.Model, config: Config) -> dict[str, float]:
+    """How often each head says what is demonstrated first, when held out."""
+    # That part is the same whatever is generated for training.
     few = dataclasses.replace(config, boards=1)
     part = Part(sources.splits(few)["validation"], config)
     right = {"block": [], "direction": []}
@@ -191,13 +220,7 @@ def heads(config: Config) -> dict[str, float]:
     return {"block": block, "first_move": move}
 
 
-def goal(comparison: Comparison, task: str, name: str, seed: int) -> dict:
-    """Trains and measures, or reads what was measured before."""
-    folder = Path(comparison.runs_dir) / "goal_pixels"
-    file = folder / f"{name}-{comparison.goal_weights}-{seed}.json"
-    if file.is_file():
-        return runs.read_json(file)
-
+def goal(comparison: Comparison, name: str, seed: int) -> dict:
     def build(width: int) -> keras.Model:
         keras.backend.clear_session()
         return goal_pixels.network(*ROWS[name], width)
@@ -207,11 +230,8 @@ def goal(comparison: Comparison, task: str, name: str, seed: int) -> dict:
     )
     keras.utils.set_random_seed(seed)
     model = build(width)
-    found = goal_pixels.learn(model, seed)
-    found["parameters"] = model.count_params()
-    runs.write_json(file, found)
-    print(found, flush=True)
-    return found
+    parameters = model.count_params()
+    return {"parameters": parameters, **goal_pixels.learn(model, seed)}
 
 
 def cells(task: str, found: list[dict]) -> list[str]:
@@ -230,9 +250,11 @@ def cells(task: str, found: list[dict]) -> list[str]:
 
 
 def spread(values: list[float], digits: int) -> str:
-    """Mean and sample deviation."""
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.mean(values):.{digits}f} ± {deviation:.{digits}f}"
+    """Mean and sample deviation, which a single value has not."""
+    mean = f"{statistics.mean(values):.{digits}f}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}"
 
 
 def write(comparison: Comparison, table: list[list[str]]) -> None:
@@ -250,8 +272,8 @@ def write(comparison: Comparison, table: list[list[str]]) -> None:
             *("weights, people", "end", "least", "block %", "first move %")
         ]
         passes += (
-            f" People's instructions: {comparison.people_epochs} epoch(s) of "
-            "the train part's states, measured on dev."
+            f" People's instructions: {comparison.people_steps:,} steps of 64 "
+            "states of the train part, measured on dev."
         )
     notes = [
         f"`python -m benchmarks.text_vision_fusion {shlex.join(sys.argv[1:])}`",

@@ -19,7 +19,7 @@ from pathlib import Path
 
 PAGES = {
     "tensorboard-hparams": "#hparams",
-    "tensorboard-fusion": "?tagFilter=exchanged_share|gamma/|panel#timeseries",
+    "tensorboard-fusion": "?tagFilter=^fusion/|^gamma/|^panel#timeseries",
 }
 # Milliseconds of the page's own clock until it is all drawn.
 DRAWN = 30_000
@@ -72,10 +72,12 @@ def wait_for(address: str) -> None:
 def shoot(browser: str, address: str, file: Path) -> None:
     with tempfile.TemporaryDirectory() as profile:
         subprocess.run(
-            [browser, "--headless", "--no-sandbox", "--disable-gpu"]
+            # Curves are drawn by WebGL, here in software.
+            [browser, "--headless", "--no-sandbox", "--use-angle=swiftshader"]
+            + ["--enable-unsafe-swiftshader"]
             + ["--no-first-run", "--disable-background-networking"]
             + ["--disable-component-update", "--disable-sync"]
-            + [f"--user-data-dir={profile}", "--window-size=1500,900"]
+            + [f"--user-data-dir={profile}", "--window-size=1700,1150"]
             + [f"--virtual-time-budget={DRAWN}", f"--screenshot={file}"]
             + [address],
             check=True,

@@ -52,6 +52,11 @@ def begin(task: str, flags: Flags, start: settings.Settings) -> Search:
         value = getattr(flags, name)
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1, received {value}")
+    if flags.algorithm == "nsga2" and flags.workers > 1:
+        raise ValueError(
+            "--algorithm nsga2 runs one trial at a time, received "
+            f"--workers {flags.workers}: drop it"
+        )
     settings.check(start)
     search = Search(task, flags, start, load(task, flags.space))
     declared = search.space.declare()

@@ -9,6 +9,7 @@ import contextlib
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 
@@ -28,28 +29,45 @@ LIVES = 5
 
 def run(search: Search, arguments: Sequence[str]) -> None:
     """Searches to the end; `arguments` are those of this very command."""
-    several = search.flags.workers > 1
+    role = _role()
+    if role and search.flags.workers > 1:
+        raise ValueError(
+            f"--workers starts a chief and workers of its own: drop it, or "
+            f"{ROLE}, {HOST} and {PORT}"
+        )
+    if role == "worker":
+        _work(search)
+    elif search.flags.workers > 1:
+        _start_all(search, arguments)
+    else:
+        with runs.lock(search.folder / "oracle"):
+            _search(search)
+            results.conclude(search)
+
+
+def _role() -> str | None:
+    """What keras-tuner's variables make of this process."""
+    given = [name for name in (ROLE, HOST, PORT) if name in os.environ]
+    if not given:
+        return None
+    if len(given) < 3:
+        raise ValueError(
+            f"a chief or worker needs {ROLE} (chief, or a name of its own), "
+            f"{HOST} and {PORT}; received only {', '.join(given)}"
+        )
+    return "chief" if "chief" in os.environ[ROLE] else "worker"
+
+
+def _search(search: Search) -> None:
+    # Each only with what it needs: Optuna is an extra.
     if search.flags.algorithm == "nsga2":
-        if several or HOST in os.environ:
-            raise ValueError(
-                "--algorithm nsga2 runs one trial at a time: drop --workers "
-                f"and the variable {HOST}"
-            )
         from tuning import optuna_search
 
-        with runs.lock(search.folder / "oracle"):
-            optuna_search.run(search)
-            results.conclude(search)
-    elif HOST in os.environ and "chief" not in os.environ.get(ROLE, "chief"):
-        _work(search)
-    elif HOST in os.environ or not several:
+        optuna_search.run(search)
+    else:
         from tuning.tuner import Tuner
 
-        with runs.lock(search.folder / "oracle"):
-            Tuner(search).search()
-            results.conclude(search)
-    else:
-        _start_all(search, arguments)
+        Tuner(search).search()
 
 
 def _work(search: Search) -> None:
@@ -66,7 +84,7 @@ def _work(search: Search) -> None:
         except grpc.RpcError as error:
             if error.code() != grpc.StatusCode.UNAVAILABLE:
                 raise
-            print("the chief is away; waiting for it", flush=True)
+            _say("the chief is away; waiting for it")
         finally:
             tuner.owned.close()
     raise OSError("the chief went away too often")
@@ -102,7 +120,7 @@ def _start_all(search: Search, arguments: Sequence[str]) -> None:
                     raise OSError(
                         f"the {name} of the search ended with status {status}"
                     )
-                print(f"{name} died ({status}); starting it again", flush=True)
+                _say(f"{name} died ({status}); starting it again")
                 running[name] = start(name)
     finally:
         for process in running.values():
@@ -110,6 +128,10 @@ def _start_all(search: Search, arguments: Sequence[str]) -> None:
         for process in running.values():
             process.wait()
     results.conclude(search)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _free_port() -> int:

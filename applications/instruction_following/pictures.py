@@ -89,7 +89,7 @@ def board(
                 fill=PAPER,
                 font=letters,
                 anchor="mm",
-                stroke_width=1,
+                stroke_width=2,
                 stroke_fill=INK,
             )
     if wanted is not None:

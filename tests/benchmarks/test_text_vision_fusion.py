@@ -3,9 +3,10 @@ import dataclasses
 import pytest
 
 from applications import instruction_following
-from applications.instruction_following.config import prepare
+from applications.instruction_following.config import Config
 from benchmarks import text_vision_fusion
 from benchmarks.text_vision_fusion import Comparison
+from keras_fusion.models.instruction_agent import FUSIONS
 
 
 @pytest.mark.parametrize("weights", [1, 40, 205, 213, 99_999])
@@ -16,23 +17,25 @@ def test_the_width_is_the_one_nearest_to_the_weights(weights):
     assert apart[received] == min(apart.values())
 
 
-def test_all_rows_have_about_as_many_weights():
-    comparison = Comparison(boards=8)
-    for fusion, coordinates in text_vision_fusion.ROWS.values():
-        config = dataclasses.replace(
-            text_vision_fusion.mini(comparison),
-            fusion=fusion,
-            coordinates=coordinates,
-        )
-        config = text_vision_fusion.at_weights(prepare(config), 300_000)
-        model = instruction_following.build_model(config)
-        assert model.count_params() == pytest.approx(300_000, rel=0.02)
+def test_a_row_has_about_the_weights_that_were_asked_for():
+    name = "bilinear_without_coordinates"
+    config = text_vision_fusion.as_in_row(Config(), Comparison(), name)
+    assert (config.fusion, config.coordinates) == ("bilinear", False)
+    model = instruction_following.build_model(config)
+    assert model.count_params() == pytest.approx(300_000, rel=0.02)
+
+
+def test_every_row_is_a_fusion_with_a_width_to_change():
+    fusions = {fusion for fusion, _ in text_vision_fusion.ROWS.values()}
+    assert fusions == set(text_vision_fusion.WIDTHS) == set(FUSIONS)
+    fields = {field.name for field in dataclasses.fields(Config)}
+    assert set(text_vision_fusion.WIDTHS.values()) < fields
 
 
 def test_entries_are_mean_and_sample_deviation():
     spread = text_vision_fusion.spread
     assert spread([1.0, 2.0, 3.0], 1) == "2.0 ± 1.0"
-    assert spread([2.5], 2) == "2.50 ± 0.00"
+    assert spread([2.5], 2) == "2.50"
 
 
 def test_shares_are_told_in_per_cent_and_distances_as_they_are():
@@ -55,8 +58,19 @@ def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
     monkeypatch.setattr(text_vision_fusion.goal_pixels, "learn", learn)
     comparison = Comparison(runs_dir=str(tmp_path))
     first, again = (
-        text_vision_fusion.goal(comparison, "goal", "text_gate", 3)
+        text_vision_fusion.measured(comparison, "goal", "text_gate", 3)
         for _ in range(2)
     )
     assert calls == [3] and first == again
     assert first["parameters"] == pytest.approx(60_000, rel=0.02)
+
+
+def test_a_row_on_the_mini_world_has_all_that_is_told(monkeypatch):
+    monkeypatch.setattr(
+        text_vision_fusion, "at_weights", lambda config, weights: config
+    )
+    comparison = Comparison(boards=64, epochs=1)
+    found = text_vision_fusion.mini(comparison, "text_gate", seed=1)
+    assert set(text_vision_fusion.MEASURED["mini"]) < set(found)
+    assert found["mean_minimum_distance"] <= found["mean_end_distance"]
+    assert len(text_vision_fusion.cells("mini", [found])) == 5

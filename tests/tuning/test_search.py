@@ -245,11 +245,23 @@ def test_a_picture_shows_the_scores(finished):
         assert (np.abs(picture - drawn).max(axis=1) < 60).sum() > 20
 
 
-def test_two_objectives_need_both_and_one_process(make_search):
-    pytest.importorskip("optuna")
-    search = make_search(algorithm="nsga2", workers=2)
-    with pytest.raises(ValueError, match="drop --workers"):
-        workers.run(search, [])
+def test_two_objectives_are_searched_by_one_process(make_search):
+    with pytest.raises(ValueError, match="--workers 2: drop it"):
+        make_search(algorithm="nsga2", workers=2)
+
+
+def test_half_an_address_of_a_chief_explains_itself(make_search, monkeypatch):
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
+    with pytest.raises(ValueError, match="received only KERASTUNER_TUNER_ID"):
+        workers.run(make_search(), [])
+
+
+def test_a_worker_starts_no_workers(make_search, monkeypatch):
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    monkeypatch.setenv("KERASTUNER_ORACLE_PORT", "1")
+    with pytest.raises(ValueError, match="drop it, or KERASTUNER_TUNER_ID"):
+        workers.run(make_search(workers=2), [])
 
 
 def test_a_cut_off_search_for_two_objectives_finishes_its_trial(
