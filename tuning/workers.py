@@ -30,14 +30,9 @@ LIVES = 5
 def run(search: Search, arguments: Sequence[str]) -> None:
     """Searches to the end; `arguments` are those of this very command."""
     role = _role()
-    if role and search.flags.workers > 1:
-        raise ValueError(
-            f"--workers starts a chief and workers of its own: drop it, or "
-            f"{ROLE}, {HOST} and {PORT}"
-        )
     if role == "worker":
         _work(search)
-    elif search.flags.workers > 1:
+    elif role is None and search.flags.workers > 1:
         _start_all(search, arguments)
     else:
         with runs.lock(search.folder / "oracle"):

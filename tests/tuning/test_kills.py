@@ -56,7 +56,12 @@ class Command:
 
     def wait_for(self, trial: str, name: str) -> None:
         """Until a file of a trial's run is there."""
-        self.until(lambda: list((self.home / trial).glob(name)))
+
+        def found() -> bool:
+            assert self.processes(), "the search has ended"
+            return any((self.home / trial).glob(name))
+
+        self.until(found)
 
     def until(self, found) -> None:
         end = time.monotonic() + PATIENCE

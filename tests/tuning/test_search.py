@@ -256,14 +256,6 @@ def test_half_an_address_of_a_chief_explains_itself(make_search, monkeypatch):
         workers.run(make_search(), [])
 
 
-def test_a_worker_starts_no_workers(make_search, monkeypatch):
-    monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
-    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
-    monkeypatch.setenv("KERASTUNER_ORACLE_PORT", "1")
-    with pytest.raises(ValueError, match="drop it, or KERASTUNER_TUNER_ID"):
-        workers.run(make_search(workers=2), [])
-
-
 def test_a_cut_off_search_for_two_objectives_finishes_its_trial(
     run_search, make_search, here, monkeypatch
 ):
