@@ -27,6 +27,7 @@ from applications import runs  # noqa: E402
 from applications import training  # noqa: E402
 from applications.rgbd_segmentation.config import PRESETS  # noqa: E402
 from applications.rgbd_segmentation.config import Config  # noqa: E402
+from benchmarks.modality_fusion import spread  # noqa: E402
 from benchmarks.timing import write_table  # noqa: E402
 from tuning import results  # noqa: E402
 from tuning import search as searches  # noqa: E402
@@ -104,12 +105,6 @@ def trained(benchmark: Benchmark, label: str, config: Config) -> list[str]:
 
 def stages(numbers: tuple[int, ...]) -> str:
     return " ".join(map(str, numbers)) or "none"
-
-
-def spread(values: list[float]) -> str:
-    """Mean and sample deviation, in per cent."""
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{100 * statistics.mean(values):.1f} ± {100 * deviation:.1f}"
 
 
 def write(search, benchmark: Benchmark, found: list, rows: list) -> None:

@@ -1,6 +1,6 @@
 """The command line: `python -m tuning TASK --flags`.
 
-The flags of a search are the fields of `search.Flags` and those of the task's
+The flags of a search are the fields of `flags.Flags` and those of the task's
 `Config`, which all its trials share.
 """
 

@@ -1,8 +1,6 @@
 """What a search has found so far, in files that outlive the tuner."""
 
-import csv
 import dataclasses
-import io
 import shutil
 import sys
 import time
@@ -99,7 +97,7 @@ def ranked(search: Search, found: list[Trial]) -> list[Trial]:
 def write(search: Search) -> None:
     """The table, the best config, and what TensorBoard shows."""
     found = read(search)
-    runs.write(search.folder / "trials.csv", as_csv(found))
+    runs.write_history(search.folder / "trials.csv", rows_of(found))
     best = ranked(search, found)
     if best:
         config = runs.read_config(
@@ -114,19 +112,19 @@ def write(search: Search) -> None:
     hparams.write(search, found)
     # Hyperband may go on with any trial as long as it lasts.
     if search.flags.algorithm != "hyperband":
-        remove_weights(search, best)
+        remove_weights(search, found)
 
 
 def conclude(search: Search) -> None:
     """At the end of a search: pictures, no more weights than asked, a table."""
     write(search)
-    best = ranked(search, read(search))
-    remove_weights(search, best)
-    print(f"\n{table(search)}\n")
-    if not best:
+    found = read(search)
+    remove_weights(search, found)
+    print(f"\n{table(search, found)}\n")
+    if not ranked(search, found):
         return
     picture = search.folder / "scores.png"
-    pictures.draw(search, read(search), picture)
+    pictures.draw(search, found, picture)
     config = search.folder / "best.json"
     print(
         f"trials:      {search.folder / 'trials.csv'}\n"
@@ -137,41 +135,31 @@ def conclude(search: Search) -> None:
     )
 
 
-def remove_weights(search: Search, best: list[Trial]) -> None:
+def remove_weights(search: Search, found: list[Trial]) -> None:
     """Leaves weights to the best trials, and to those that are running."""
-    for trial in best[search.flags.keep :]:
-        folder = search.folder / trial.name
-        (folder / "model.keras").unlink(missing_ok=True)
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    for trial in read(search):
-        if trial.status == "failed":
+    best = ranked(search, found)[: search.flags.keep]
+    for trial in found:
+        if trial.status != "running" and trial not in best:
             folder = search.folder / trial.name
+            (folder / "model.keras").unlink(missing_ok=True)
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 
-def as_csv(found: list[Trial]) -> str:
-    values = list(dict.fromkeys(name for t in found for name in t.values))
-    metrics = list(dict.fromkeys(name for t in found for name in t.metrics))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "status", "score", *values, *metrics, "message"])
-    for trial in found:
-        writer.writerow(
-            [trial.name, trial.status, _number(trial.score)]
-            + [trial.values.get(name, "") for name in values]
-            + [_number(trial.metrics.get(name)) for name in metrics]
-            + [trial.message]
-        )
-    return text.getvalue()
+def rows_of(found: list[Trial]) -> list[dict]:
+    """A row a trial, all with the same columns; what it lacks is empty."""
+    values = dict.fromkeys(name for t in found for name in t.values)
+    metrics = dict.fromkeys(name for t in found for name in t.metrics)
+    return [
+        {"trial": trial.name, "status": trial.status, "score": trial.score}
+        | {name: trial.values.get(name) for name in values}
+        | {name: trial.metrics.get(name) for name in metrics}
+        | {"message": trial.message}
+        for trial in found
+    ]
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else repr(value)
-
-
-def table(search: Search) -> str:
+def table(search: Search, found: list[Trial]) -> str:
     """The best trials, a line each, and how many there were."""
-    found = read(search)
     best = ranked(search, found)
     failed = sum(trial.status == "failed" for trial in found)
     titles = (

@@ -4,8 +4,6 @@ Which channels are exchanged is decided when the network runs, by its scales
 and the threshold: neither depends on the other once the training is over.
 """
 
-import csv
-import io
 from pathlib import Path
 
 import keras
@@ -60,7 +58,7 @@ def sweep(
             known[channels] = scored(model, batches, config)
         rows.append({"threshold": threshold} | known[channels])
     folder = path / "sweep"
-    runs.write(folder / f"threshold-{split}.csv", as_csv(rows))
+    runs.write_history(folder / f"threshold-{split}.csv", rows)
     draw(rows, config.threshold, folder / f"threshold-{split}.png")
     print(f"{table(rows)}\n\nwritten: {folder / f'threshold-{split}.csv'}")
     print(f"picture: {folder / f'threshold-{split}.png'}")
@@ -98,14 +96,6 @@ def scored(model: keras.Model, batches: list, config) -> dict[str, float]:
     shares = zip(config.modalities, exchanged_shares(model), strict=True)
     row |= {f"exchanged_share.{name}": float(share) for name, share in shares}
     return row
-
-
-def as_csv(rows: list[dict]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def table(rows: list[dict]) -> str:
