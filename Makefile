@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
-TASK ?= rgbd_segmentation
+TASK ?= semantic_segmentation
 LIBRARY_TESTS := tests/layers tests/losses tests/metrics
 
 .PHONY: demo test test-jax test-torch test-slow lint format clean

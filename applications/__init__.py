@@ -31,8 +31,8 @@ import importlib
 from types import ModuleType
 
 TASKS = {
-    "rgbd_segmentation": (
-        "label every pixel from aligned modalities (colour, depth, ...)"
+    "semantic_segmentation": (
+        "label every pixel from aligned modalities (color, depth, ...)"
     ),
     "image_classification": (
         "name what an image shows, from fused branches of one network"

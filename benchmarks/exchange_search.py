@@ -25,8 +25,8 @@ import tyro  # noqa: E402
 
 from applications import runs  # noqa: E402
 from applications import training  # noqa: E402
-from applications.rgbd_segmentation.config import PRESETS  # noqa: E402
-from applications.rgbd_segmentation.config import Config  # noqa: E402
+from applications.semantic_segmentation.config import PRESETS  # noqa: E402
+from applications.semantic_segmentation.config import Config  # noqa: E402
 from benchmarks.modality_fusion import spread  # noqa: E402
 from benchmarks.timing import write_table  # noqa: E402
 from tuning import results  # noqa: E402
@@ -34,7 +34,7 @@ from tuning import search as searches  # noqa: E402
 from tuning import workers  # noqa: E402
 from tuning.flags import Flags  # noqa: E402
 
-TASK = "rgbd_segmentation"
+TASK = "semantic_segmentation"
 OBJECTIVE = "max mean_iou.ensemble"
 STAGES = (1, 2, 3, 4)
 
@@ -134,7 +134,7 @@ def write(search, benchmark: Benchmark, found: list, rows: list) -> None:
                 f"images shrunk to {config.resize}, crops of {config.crop} "
                 f"pixels; trials with seed {config.seed}. Mean IoU of the "
                 "ensemble on the validation part and the mean exchanged share "
-                "of the penalised channels, in per cent, ± sample deviation "
+                "of the penalized channels, in per cent, ± sample deviation "
                 "over the seeds."
             ),
         ],

@@ -1,6 +1,6 @@
 """A generated task with a known floor: which pixel does the text mean?
 
-Three colours have a pixel each on eight by eight. A text names one of them
+Three colors have a pixel each on eight by eight. A text names one of them
 and one of five relations: the pixel itself, or the one above, below, left or
 right of it. Who does not read has the choice of 15 pixels, log2 15 = 3.907
 bits; with the one relation "the pixel itself" of 3, log2 3 = 1.585 bits.
@@ -14,11 +14,11 @@ from keras import ops
 
 from keras_fusion.models import instruction_agent
 
-SIDE, COLOURS = 8, 3
-# Down and right of the named colour.
+SIDE, COLORS = 8, 3
+# Down and right of the named color.
 RELATIONS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
-# Words: padding, unknown, the relations, the colours.
-NUM_WORDS = 2 + len(RELATIONS) + COLOURS
+# Words: padding, unknown, the relations, the colors.
+NUM_WORDS = 2 + len(RELATIONS) + COLORS
 
 
 def draw(
@@ -26,36 +26,36 @@ def draw(
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Inputs of an agent, and the goals' pixels, row by row.
 
-    Colours are so far apart that no pixel is beside two of them, and not at
+    Colors are so far apart that no pixel is beside two of them, and not at
     the border, so that every text has a pixel of its own.
     """
     # Of random boards, two in five are such.
     places = _places(4 * count + 64, rng)[:count]
-    colour = rng.integers(COLOURS, size=count)
+    color = rng.integers(COLORS, size=count)
     relation = rng.integers(relations, size=count)
     samples = np.arange(count)
-    picture = np.zeros((count, SIDE, SIDE, COLOURS), "float32")
-    for index in range(COLOURS):
+    picture = np.zeros((count, SIDE, SIDE, COLORS), "float32")
+    for index in range(COLORS):
         row, column = places[:, index].T
         picture[samples, row, column, index] = 1
-    goal = places[samples, colour] + np.array(RELATIONS)[relation]
-    words = [relation + 2, colour + 2 + len(RELATIONS)]
+    goal = places[samples, color] + np.array(RELATIONS)[relation]
+    words = [relation + 2, color + 2 + len(RELATIONS)]
     inputs = {
         "picture": picture,
         "text": np.stack(words, axis=1).astype("int32"),
         # Nothing was done before.
         "previous_direction": np.full(count, 5, "int32"),
-        "previous_block": np.full(count, COLOURS, "int32"),
+        "previous_block": np.full(count, COLORS, "int32"),
     }
     return inputs, SIDE * goal[:, 0] + goal[:, 1]
 
 
 def _places(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Of the colours on some boards, (boards, colours, 2)."""
+    """Of the colors on some boards, (boards, colors, 2)."""
     inner = SIDE - 2
-    cells = rng.random((count, inner**2)).argsort(axis=1)[:, :COLOURS]
+    cells = rng.random((count, inner**2)).argsort(axis=1)[:, :COLORS]
     places = np.stack([cells // inner, cells % inner], axis=-1) + 1
-    first, second = np.triu_indices(COLOURS, 1)
+    first, second = np.triu_indices(COLORS, 1)
     apart = np.abs(places[:, first] - places[:, second]).sum(axis=-1)
     return places[(apart > 2).all(axis=1)]
 
@@ -70,9 +70,9 @@ def network(fusion: str, coordinates: bool, width: int) -> keras.Model:
     wide = width if fusion == "text_gate" else 16
     joint = width if fusion == "concat" else 32
     agent = instruction_agent(
-        num_blocks=COLOURS,
+        num_blocks=COLORS,
         num_words=NUM_WORDS,
-        picture_shape=(SIDE, SIDE, COLOURS),
+        picture_shape=(SIDE, SIDE, COLORS),
         fusion=fusion,
         coordinates=coordinates,
         goal=True,

@@ -5,7 +5,7 @@
 
 Every row trains the same network for the same number of steps on the same
 crops, once for each seed, and is measured on the validation part, on which
-nothing was chosen or stopped. Runs are those of `rgbd_segmentation`, under
+nothing was chosen or stopped. Runs are those of `semantic_segmentation`, under
 RUNS_DIR; finished ones are not trained again, so a stopped benchmark goes on.
 """
 
@@ -22,11 +22,11 @@ import keras  # noqa: E402
 import tyro  # noqa: E402
 
 from applications import training  # noqa: E402
-from applications.rgbd_segmentation.config import PRESETS  # noqa: E402
-from applications.rgbd_segmentation.config import Config  # noqa: E402
+from applications.semantic_segmentation.config import PRESETS  # noqa: E402
+from applications.semantic_segmentation.config import Config  # noqa: E402
 from benchmarks.timing import write_table  # noqa: E402
 
-TASK = "rgbd_segmentation"
+TASK = "semantic_segmentation"
 FUSIONS = ("none", "sum", "concat", "squeeze_excite", "exchange")
 
 

@@ -31,9 +31,9 @@ def batch(size):
     """Labels, and embeddings of classes that overlap."""
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(size // SAMPLES_PER_CLASS), SAMPLES_PER_CLASS)
-    centres = rng.normal(size=(labels.max() + 1, FEATURES))
+    centers = rng.normal(size=(labels.max() + 1, FEATURES))
     noise = rng.normal(size=(size, FEATURES))
-    return labels, (centres[labels] + 2 * noise).astype("float32")
+    return labels, (centers[labels] + 2 * noise).astype("float32")
 
 
 def ours(labels, embeddings):

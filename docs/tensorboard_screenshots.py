@@ -1,7 +1,7 @@
 """Pictures of TensorBoard on a search, by a headless Chromium.
 
     python docs/tensorboard_screenshots.py \\
-        --search runs/searches/default/rgbd_segmentation
+        --search runs/searches/default/semantic_segmentation
 
 writes `docs/tensorboard-hparams.png` and `docs/tensorboard-fusion.png`. It
 needs `chromium` (Debian: `apt-get install chromium`).

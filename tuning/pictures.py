@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COLUMNS = 4
 PANEL = 2.6  # inches
-COLOUR, MARKED = "#4477aa", "#cc3311"
+COLOR, MARKED = "#4477aa", "#cc3311"
 
 
 def draw(search: "Search", found: list["Trial"], file: Path) -> None:
@@ -59,7 +59,7 @@ def _against(axes: Axes, parameter, scored: list["Trial"]) -> None:
         axes.set_xscale("log")
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(labelsize="x-small")
-    axes.scatter(x, [trial.score for trial in here], color=COLOUR, alpha=0.7)
+    axes.scatter(x, [trial.score for trial in here], color=COLOR, alpha=0.7)
 
 
 def _front(axes: Axes, search: "Search", scored: list["Trial"]) -> None:
@@ -67,7 +67,7 @@ def _front(axes: Axes, search: "Search", scored: list["Trial"]) -> None:
     scored = [trial for trial in scored if cost in trial.metrics]
     x = np.array([trial.metrics[cost] for trial in scored])
     y = np.array([trial.score for trial in scored])
-    axes.scatter(x, y, color=COLOUR, alpha=0.7)
+    axes.scatter(x, y, color=COLOR, alpha=0.7)
     best = front(x, [search.space.objective.better(score) for score in y])
     axes.step(x[best], y[best], where="post", color=MARKED, label="front")
     axes.scatter(x[best], y[best], color=MARKED)

@@ -18,7 +18,7 @@ from keras_fusion.callbacks.fusion_monitor import exchanged_shares
 from keras_fusion.callbacks.fusion_monitor import layers_of
 from keras_fusion.layers import ChannelExchange
 
-TASK = "rgbd_segmentation"
+TASK = "semantic_segmentation"
 
 
 def sweep(
@@ -85,7 +85,7 @@ def values_of(thresholds: str) -> list[float]:
 def scored(model: keras.Model, batches: list, config) -> dict[str, float]:
     """The scores of all outputs and the shares exchanged, as one row."""
     # Not at the top: other tasks have nothing to sweep.
-    from applications.rgbd_segmentation.scores import score_outputs
+    from applications.semantic_segmentation.scores import score_outputs
 
     row = {
         f"mean_iou.{name}": value
@@ -126,7 +126,7 @@ def draw(rows: list[dict], trained: float, file: Path) -> None:
             if name.startswith(kind):
                 y = [row[name] for row in rows]
                 axes.plot(x, y, marker=".", label=name.removeprefix(kind))
-        axes.axvline(trained, color="grey", linestyle=":", label="as trained")
+        axes.axvline(trained, color="gray", linestyle=":", label="as trained")
         axes.set_ylabel(label)
         axes.legend(fontsize="small")
     panels[0].set_xscale("log")

@@ -15,22 +15,22 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy
+import numpy as np
 from PIL import Image
 
 from applications.datasets.paired_folder import SPLITS
 from applications.datasets.paired_folder import natural_order
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
-GREY_MODES = ("1", "L", "LA")
+GRAY_MODES = ("1", "L", "LA")
 DEEP_MODES = ("I", "F")
 
 
-class Labelled(NamedTuple):
+class Labeled(NamedTuple):
     """The files of a split and the class index of each."""
 
     files: tuple[Path, ...]
-    labels: numpy.ndarray
+    labels: np.ndarray
 
 
 def class_names(root: str | Path) -> tuple[str, ...]:
@@ -54,8 +54,8 @@ def class_names(root: str | Path) -> tuple[str, ...]:
 
 def scan(
     root: str | Path, classes: Sequence[str], held_out: float = 0.1
-) -> dict[str, Labelled]:
-    """The labelled files of every split; `held_out` makes a validation part.
+) -> dict[str, Labeled]:
+    """The labeled files of every split; `held_out` makes a validation part.
 
     Classes without files in a split are allowed; folders that are no class
     are not.
@@ -73,19 +73,17 @@ def scan(
     return splits
 
 
-def hold_out(
-    labels: numpy.ndarray, share: float
-) -> tuple[numpy.ndarray, numpy.ndarray]:
+def hold_out(labels: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
     """Indices to keep and to hold out, the same share of every class.
 
     Of each class every n-th example is held out, in the order in which they
     stand, so that the parts depend on nothing but the data.
     """
     every = max(2, round(1 / share))
-    held = numpy.zeros(len(labels), bool)
-    for label in numpy.unique(labels):
-        held[numpy.flatnonzero(labels == label)[every - 1 :: every]] = True
-    return numpy.flatnonzero(~held), numpy.flatnonzero(held)
+    held = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        held[np.flatnonzero(labels == label)[every - 1 :: every]] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)
 
 
 def images_below(folder: str | Path) -> tuple[Path, ...]:
@@ -104,9 +102,9 @@ def images_below(folder: str | Path) -> tuple[Path, ...]:
 
 
 def shape_of(path: Path) -> tuple[int, int, int]:
-    """Height, width and channels, 1 for grey images and 3 for others."""
+    """Height, width and channels, 1 for gray images and 3 for others."""
     with _opened(path) as image:
-        channels = 1 if image.mode in GREY_MODES else 3
+        channels = 1 if image.mode in GRAY_MODES else 3
         return image.height, image.width, channels
 
 
@@ -130,19 +128,19 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, indices: numpy.ndarray) -> numpy.ndarray:
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
         """uint8 (count, height, width, channels)."""
         # Decoders let go of the interpreter lock.
         with ThreadPoolExecutor() as pool:
             images = list(pool.map(self._read, indices))
-        return numpy.stack(images)
+        return np.stack(images)
 
     def check(self) -> None:
         """Reads all headers; the size of what is decoded is checked then."""
         for path in self.files:
             self._check_size(path, shape_of(path)[:2])
 
-    def _read(self, index: int) -> numpy.ndarray:
+    def _read(self, index: int) -> np.ndarray:
         path = self.files[int(index)]
         height, width, channels = self.shape
         with _opened(path) as image:
@@ -155,7 +153,7 @@ class ImageFiles:
                 ) from error
         if image.size != (width, height):
             image = image.resize((width, height), Image.Resampling.BILINEAR)
-        return numpy.asarray(image).reshape(self.shape)
+        return np.asarray(image).reshape(self.shape)
 
     def _check_size(self, path: Path, size: tuple[int, int]) -> None:
         if not self.resized and size != self.shape[:2]:
@@ -182,7 +180,7 @@ def _folders(part: Path) -> list[Path]:
     ]
 
 
-def _scan_part(part: Path, classes: Sequence[str]) -> Labelled:
+def _scan_part(part: Path, classes: Sequence[str]) -> Labeled:
     there = {folder.name for folder in _folders(part)}
     if unknown := sorted(there - set(classes)):
         raise ValueError(
@@ -195,13 +193,13 @@ def _scan_part(part: Path, classes: Sequence[str]) -> Labelled:
             found = images_below(part / name)
             files += found
             labels += [label] * len(found)
-    return Labelled(tuple(files), numpy.array(labels, "int64"))
+    return Labeled(tuple(files), np.array(labels, "int64"))
 
 
-def chosen(split: Labelled, indices: numpy.ndarray) -> Labelled:
+def chosen(split: Labeled, indices: np.ndarray) -> Labeled:
     """The examples of these indices."""
     files = tuple(split.files[index] for index in indices)
-    return Labelled(files, split.labels[indices])
+    return Labeled(files, split.labels[indices])
 
 
 def _opened(path: Path) -> Image.Image:

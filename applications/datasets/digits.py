@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-import numpy
+import numpy as np
 import sklearn.datasets
 
 CLASSES = tuple("0123456789")
@@ -13,16 +13,16 @@ LEVELS = 16
 
 
 class Digits(NamedTuple):
-    images: numpy.ndarray
+    images: np.ndarray
     """uint8 (count, 8, 8, 1)."""
-    labels: numpy.ndarray
+    labels: np.ndarray
     """int64 (count,)."""
 
 
 def load() -> dict[str, Digits]:
     """The parts for training, validation and test."""
     source = sklearn.datasets.load_digits()
-    images = numpy.rint(source.images * (255 / LEVELS)).astype("uint8")
+    images = np.rint(source.images * (255 / LEVELS)).astype("uint8")
     splits, start = {}, 0
     for name, end in ENDS.items():
         splits[name] = Digits(

@@ -1,4 +1,4 @@
-"""NYU Depth v2: the 1,449 labelled pairs, official split, 40 classes.
+"""NYU Depth v2: the 1,449 labeled pairs, official split, 40 classes.
 
 Three official files go into one folder:
 
@@ -10,7 +10,7 @@ Three official files go into one folder:
 
 MATLAB stores the first one as HDF5 with its axes reversed: `images` is
 (1449, 3, 640, 480), `depths` and `labels` are (1449, 640, 480). Indices and
-class numbers of all three start at 1; a label of 0 is unlabelled.
+class numbers of all three start at 1; a label of 0 is unlabeled.
 """
 
 import importlib.util
@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy
-import tensorflow_datasets
+import numpy as np
+import tensorflow_datasets as tfds
 
 from applications.datasets.paired_folder import IGNORE
 from applications.datasets.preparation import prepare_once
@@ -31,25 +31,25 @@ CLASS_MAPPING = "classMapping40.mat"
 
 
 @dataclass(eq=False)
-class NyuDepthConfig(tensorflow_datasets.core.BuilderConfig):
+class NyuDepthConfig(tfds.core.BuilderConfig):
     """`source` is the folder with the three official files."""
 
     source: str = ""
 
 
-class NyuDepth(tensorflow_datasets.core.GeneratorBasedBuilder):
-    """Colour, metric depth with holes filled in, and masks of 40 classes."""
+class NyuDepth(tfds.core.GeneratorBasedBuilder):
+    """Color, metric depth with holes filled in, and masks of 40 classes."""
 
-    VERSION = tensorflow_datasets.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.0.0")
     BUILDER_CONFIG_CLASS = NyuDepthConfig
 
-    def _info(self) -> tensorflow_datasets.core.DatasetInfo:
+    def _info(self) -> tfds.core.DatasetInfo:
         import h5py
 
         source = Path(self.builder_config.source)
         with h5py.File(source / LABELED, "r") as file:
             width, height = file["labels"].shape[1:]
-        features = tensorflow_datasets.features
+        features = tfds.features
         return self.dataset_info_from_configs(
             description=__doc__,
             features=features.FeaturesDict(
@@ -59,7 +59,7 @@ class NyuDepth(tensorflow_datasets.core.GeneratorBasedBuilder):
                         shape=(height, width, 3), encoding_format="png"
                     ),
                     "depth": features.Tensor(
-                        shape=(height, width, 1), dtype=numpy.float32
+                        shape=(height, width, 1), dtype=np.float32
                     ),
                     "label": features.LabeledImage(
                         labels=class_mapping(source)[1],
@@ -77,7 +77,7 @@ class NyuDepth(tensorflow_datasets.core.GeneratorBasedBuilder):
             "test": self._generate_examples(test),
         }
 
-    def _generate_examples(self, indices: numpy.ndarray) -> Iterator:
+    def _generate_examples(self, indices: np.ndarray) -> Iterator:
         import h5py
 
         source = Path(self.builder_config.source)
@@ -90,9 +90,9 @@ class NyuDepth(tensorflow_datasets.core.GeneratorBasedBuilder):
                     int(index),
                     {
                         "id": f"{index + 1:04d}",
-                        "rgb": numpy.ascontiguousarray(file["images"][index].T),
+                        "rgb": np.ascontiguousarray(file["images"][index].T),
                         "depth": file["depths"][index].T[..., None],
-                        "label": numpy.ascontiguousarray(label[..., None]),
+                        "label": np.ascontiguousarray(label[..., None]),
                     },
                 )
 
@@ -110,17 +110,17 @@ def prepare(source: str | Path, data_dir: str | Path = "data/tfds") -> NyuDepth:
     )
 
 
-def split_indices(source: Path) -> tuple[numpy.ndarray, numpy.ndarray]:
+def split_indices(source: Path) -> tuple[np.ndarray, np.ndarray]:
     """Training and test indices, from 0, as `splits.mat` lists them."""
     splits = _load_mat(source / SPLIT_INDICES, ("trainNdxs", "testNdxs"))
     train, test = (
-        numpy.sort(splits[name].astype("int64").ravel()) - 1
+        np.sort(splits[name].astype("int64").ravel()) - 1
         for name in ("trainNdxs", "testNdxs")
     )
-    if numpy.intersect1d(train, test).size:
+    if np.intersect1d(train, test).size:
         raise ValueError(
             f"{source / SPLIT_INDICES} lists images for training and test "
-            f"at once, the first is {numpy.intersect1d(train, test)[0] + 1}."
+            f"at once, the first is {np.intersect1d(train, test)[0] + 1}."
         )
     return train, test
 
@@ -140,8 +140,8 @@ def class_mapping(source: Path) -> tuple[dict[str, int], list[str]]:
     return dict(zip(raw, classes.tolist(), strict=True)), names
 
 
-def _label_table(names: list[str], mapping: dict[str, int]) -> numpy.ndarray:
-    """Class of every raw label; 0, which is unlabelled, is ignored."""
+def _label_table(names: list[str], mapping: dict[str, int]) -> np.ndarray:
+    """Class of every raw label; 0, which is unlabeled, is ignored."""
     unknown = [name for name in names if name not in mapping]
     if unknown:
         raise ValueError(
@@ -149,20 +149,20 @@ def _label_table(names: list[str], mapping: dict[str, int]) -> numpy.ndarray:
             f"{LABELED}; the files do not belong together."
         )
     classes = [mapping[name] for name in names]
-    table = numpy.array([IGNORE, *classes])
-    return numpy.where(table < 0, IGNORE, table).astype("uint8")
+    table = np.array([IGNORE, *classes])
+    return np.where(table < 0, IGNORE, table).astype("uint8")
 
 
 def _names(file: object) -> list[str]:
     """A MATLAB cell array of strings: references to arrays of characters."""
     return [
-        "".join(chr(code) for code in numpy.ravel(file[reference]))
-        for reference in numpy.ravel(file["names"])
+        "".join(chr(code) for code in np.ravel(file[reference]))
+        for reference in np.ravel(file["names"])
     ]
 
 
-def _cells(array: numpy.ndarray) -> list[str]:
-    return [str(numpy.ravel(cell)[0]) for cell in array.ravel()]
+def _cells(array: np.ndarray) -> list[str]:
+    return [str(np.ravel(cell)[0]) for cell in array.ravel()]
 
 
 def _check_files(source: Path) -> None:
@@ -185,11 +185,11 @@ def _check_files(source: Path) -> None:
     if absent:
         raise ValueError(
             f"{source / LABELED} has no {', '.join(sorted(absent))}; it is "
-            "not the labelled set of NYU Depth v2."
+            "not the labeled set of NYU Depth v2."
         )
 
 
-def _load_mat(path: Path, keys: tuple[str, ...]) -> dict[str, numpy.ndarray]:
+def _load_mat(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
     import scipy.io
 
     try:

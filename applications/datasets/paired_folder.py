@@ -4,7 +4,7 @@
 DIR/classes.txt               optional, a name a line
 DIR/train/rgb/0001.jpg        8 or 16 bit, 1 or 3 channels; alpha is dropped
 DIR/train/depth/0001.png
-DIR/train/label/0001.png      palette or grey, the class index; 255: ignore
+DIR/train/label/0001.png      palette or gray, the class index; 255: ignore
 DIR/validation/...            optional: else blocks of train are held out
 DIR/test/...                  optional
 ```
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy
+import numpy as np
 from PIL import Image
 from PIL import ImageFile
 
@@ -53,10 +53,10 @@ def has_splits(root: str | Path) -> bool:
 def scan(
     root: str | Path, modalities: Sequence[str], block: int = 12
 ) -> dict[str, tuple[Example, ...]]:
-    """The labelled examples of every split that `root` has.
+    """The labeled examples of every split that `root` has.
 
     Without `validation/`, every fifth block of `block` consecutive ids of
-    `train/` becomes it: neighbours in a recording can be near-copies, so a
+    `train/` becomes it: neighbors in a recording can be near-copies, so a
     random choice would let the validation part leak into training.
     """
     root = Path(root)
@@ -94,11 +94,11 @@ def hold_out(examples: Sequence, block: int = 12) -> tuple[tuple, tuple]:
 
 
 def scan_split(
-    folder: str | Path, modalities: Sequence[str], labelled: bool = True
+    folder: str | Path, modalities: Sequence[str], labeled: bool = True
 ) -> tuple[Example, ...]:
     """The examples of one split in the natural order of their ids."""
     folder = Path(folder)
-    names = (*modalities, LABEL) if labelled else tuple(modalities)
+    names = (*modalities, LABEL) if labeled else tuple(modalities)
     files = {name: _files_by_id(folder, name) for name in names}
     ids = set().union(*files.values())
     if not ids:
@@ -108,7 +108,7 @@ def scan_split(
         )
     _check_partners(folder, files, ids)
     return tuple(
-        _example(identifier, files, labelled)
+        _example(identifier, files, labeled)
         for identifier in sorted(ids, key=natural_order)
     )
 
@@ -122,8 +122,8 @@ def natural_order(identifier: str) -> list[tuple[int, int, str]]:
     ]
 
 
-def as_colour(channels: int) -> int:
-    """A grey image is read as three equal channels, and may stand by colour."""
+def as_color(channels: int) -> int:
+    """A gray image is read as three equal channels, and may stand by color."""
     return 3 if channels == 1 else channels
 
 
@@ -157,7 +157,7 @@ class PairedFolder(Sequence):
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, index: int) -> dict[str, numpy.ndarray]:
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         example = self.examples[index]
         arrays = {name: read_image(p) for name, p in example.images.items()}
         if example.label is not None:
@@ -165,7 +165,7 @@ class PairedFolder(Sequence):
         return arrays
 
 
-def read_image(path: Path) -> numpy.ndarray:
+def read_image(path: Path) -> np.ndarray:
     """One image as (height, width, channels), uint8, uint16 or float32."""
     if path.suffix.lower() == ".npy":
         return _read_array(path)
@@ -173,11 +173,11 @@ def read_image(path: Path) -> numpy.ndarray:
         return _read_16_bit(path)
     image = _decode(path)
     if image.mode in ("1", "L", "LA"):
-        return numpy.asarray(image.convert("L"))[..., None]
-    return numpy.asarray(image.convert("RGB"))
+        return np.asarray(image.convert("L"))[..., None]
+    return np.asarray(image.convert("RGB"))
 
 
-def read_label(path: Path, num_classes: int) -> numpy.ndarray:
+def read_label(path: Path, num_classes: int) -> np.ndarray:
     """One mask of class indices as (height, width) uint8."""
     label = _read_indices(path)
     wrong = (label < 0) | ((label >= num_classes) & (label != IGNORE))
@@ -239,7 +239,7 @@ def _check_partners(
 
 
 def _example(
-    identifier: str, files: dict[str, dict[str, Path]], labelled: bool
+    identifier: str, files: dict[str, dict[str, Path]], labeled: bool
 ) -> Example:
     paths = {name: found[identifier] for name, found in files.items()}
     headers = {name: _read_header(path) for name, path in paths.items()}
@@ -251,7 +251,7 @@ def _example(
                 f"{_size_text(headers[first])} (height x width); the images "
                 "of an example must be aligned pixel by pixel."
             )
-    label = paths.pop(LABEL) if labelled else None
+    label = paths.pop(LABEL) if labeled else None
     channels = {name: headers[name].channels for name in paths}
     return Example(identifier, paths, label, headers[first].size, channels)
 
@@ -264,7 +264,7 @@ def _check_channels(splits: dict[str, tuple[Example, ...]]) -> None:
     examples = [example for split in splits.values() for example in split]
     for name, count in examples[0].channels.items():
         for example in examples:
-            if as_colour(example.channels[name]) != as_colour(count):
+            if as_color(example.channels[name]) != as_color(count):
                 raise ValueError(
                     f"{example.images[name]} has {example.channels[name]} "
                     f"channels, but {examples[0].images[name]} has {count}."
@@ -276,8 +276,8 @@ def _read_header(path: Path) -> Header:
         shape = _open_array(path).shape
         return Header(shape[:2], shape[2] if len(shape) == 3 else 1)
     with _open(path) as image:
-        grey = image.mode in ("1", "L", "LA") or image.mode[0] == "I"
-        return Header((image.height, image.width), 1 if grey else 3)
+        gray = image.mode in ("1", "L", "LA") or image.mode[0] == "I"
+        return Header((image.height, image.width), 1 if gray else 3)
 
 
 def _open(path: Path) -> ImageFile.ImageFile:
@@ -298,9 +298,9 @@ def _decode(path: Path) -> ImageFile.ImageFile:
         return image
 
 
-def _open_array(path: Path) -> numpy.ndarray:
+def _open_array(path: Path) -> np.ndarray:
     try:
-        array = numpy.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"{path} cannot be read as an array.") from error
     numeric = array.dtype.kind in "fui"
@@ -312,39 +312,39 @@ def _open_array(path: Path) -> numpy.ndarray:
     return array
 
 
-def _read_array(path: Path) -> numpy.ndarray:
+def _read_array(path: Path) -> np.ndarray:
     array = _open_array(path)
     if array.dtype not in ("uint8", "uint16"):
         array = array.astype("float32")
-    if not numpy.isfinite(array).all():
+    if not np.isfinite(array).all():
         raise ValueError(
             f"{path} holds values that are not finite; write 0 for missing."
         )
-    return numpy.array(array).reshape(*array.shape[:2], -1)
+    return np.array(array).reshape(*array.shape[:2], -1)
 
 
 def _is_16_bit(path: Path) -> bool:
     # Byte 24 of a PNG is its bit depth. Pillow does not tell it: it cuts
-    # 16-bit colour down to 8 bits in silence.
+    # 16-bit color down to 8 bits in silence.
     with path.open("rb") as file:
         start = file.read(25)
     return start[:4] == b"\x89PNG" and start[24:] == b"\x10"
 
 
-def _read_16_bit(path: Path) -> numpy.ndarray:
-    import tensorflow
+def _read_16_bit(path: Path) -> np.ndarray:
+    import tensorflow as tf
 
     try:
-        image = tensorflow.io.decode_png(path.read_bytes(), dtype="uint16")
-    except tensorflow.errors.InvalidArgumentError as error:
+        image = tf.io.decode_png(path.read_bytes(), dtype="uint16")
+    except tf.errors.InvalidArgumentError as error:
         raise ValueError(f"{path} is damaged or cut short.") from error
     image = image.numpy()
     return image[..., : 1 if image.shape[-1] < 3 else 3]
 
 
-def _read_indices(path: Path) -> numpy.ndarray:
+def _read_indices(path: Path) -> np.ndarray:
     if path.suffix.lower() == ".npy":
-        array = numpy.array(_open_array(path))
+        array = np.array(_open_array(path))
         flat = array.ndim == 2 or array.shape[2] == 1
         if array.dtype.kind in "ui" and flat:
             return array.reshape(array.shape[:2])
@@ -352,11 +352,11 @@ def _read_indices(path: Path) -> numpy.ndarray:
     else:
         image = _decode(path)
         if image.mode in ("1", "L", "P") or image.mode[0] == "I":
-            return numpy.asarray(image)
+            return np.asarray(image)
         found = f"an image of mode {image.mode}"
     raise ValueError(
         f"{path} is {found}; a mask holds one class index a pixel: a palette "
-        "or grey PNG, or whole numbers of shape (height, width)."
+        "or gray PNG, or whole numbers of shape (height, width)."
     )
 
 

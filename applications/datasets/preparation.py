@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-import tensorflow_datasets
+import tensorflow_datasets as tfds
 
 
 def prepare_once(
-    make_builder: Callable[[], tensorflow_datasets.core.DatasetBuilder],
+    make_builder: Callable[[], tfds.core.DatasetBuilder],
     file_format: str = "tfrecord",
-) -> tensorflow_datasets.core.DatasetBuilder:
+) -> tfds.core.DatasetBuilder:
     """A builder whose data are there, made without any network.
 
     TFDS writes into a folder of another name and renames it at the end, so a
@@ -20,7 +20,7 @@ def prepare_once(
     try:
         builder.download_and_prepare(
             file_format=file_format,
-            download_config=tensorflow_datasets.download.DownloadConfig(
+            download_config=tfds.download.DownloadConfig(
                 try_download_gcs=False
             ),
         )

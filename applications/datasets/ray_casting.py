@@ -1,6 +1,6 @@
 """Ray casting in NumPy: a furnished room seen through a pinhole camera.
 
-World axes: x right, y up, z away from the wall behind the camera; metres. All
+World axes: x right, y up, z away from the wall behind the camera; meters. All
 rays of a picture are arrays of shape (3, rays), and every intersection is in
 closed form.
 """
@@ -8,9 +8,9 @@ closed form.
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy
+import numpy as np
 
-Array = numpy.ndarray
+Array = np.ndarray
 Texture = Callable[[Array], Array]
 NEAR = 1e-3
 # The six planes of a room, in the order of `Room.intersect`.
@@ -29,28 +29,28 @@ class Camera(NamedTuple):
 
     def rotation(self) -> Array:
         """Columns: the camera's right, up and forward in world axes."""
-        yaw = numpy.array(
+        yaw = np.array(
             [
-                [numpy.cos(self.yaw), 0, numpy.sin(self.yaw)],
+                [np.cos(self.yaw), 0, np.sin(self.yaw)],
                 [0, 1, 0],
-                [-numpy.sin(self.yaw), 0, numpy.cos(self.yaw)],
+                [-np.sin(self.yaw), 0, np.cos(self.yaw)],
             ]
         )
-        pitch = numpy.array(
+        pitch = np.array(
             [
                 [1, 0, 0],
-                [0, numpy.cos(self.pitch), -numpy.sin(self.pitch)],
-                [0, numpy.sin(self.pitch), numpy.cos(self.pitch)],
+                [0, np.cos(self.pitch), -np.sin(self.pitch)],
+                [0, np.sin(self.pitch), np.cos(self.pitch)],
             ]
         )
         return (yaw @ pitch).astype("float32")
 
     def rays(self, size: int) -> Array:
         """Directions with unit component forward, so that t is the depth."""
-        extent = numpy.tan(self.field_of_view / 2)
-        centres = (numpy.arange(size, dtype="float32") + 0.5) / size * 2 - 1
-        right, up = numpy.meshgrid(centres * extent, -centres * extent)
-        local = numpy.stack([right, up, numpy.ones_like(up)]).reshape(3, -1)
+        extent = np.tan(self.field_of_view / 2)
+        centers = (np.arange(size, dtype="float32") + 0.5) / size * 2 - 1
+        right, up = np.meshgrid(centers * extent, -centers * extent)
+        local = np.stack([right, up, np.ones_like(up)]).reshape(3, -1)
         return self.rotation() @ local.astype("float32")
 
 
@@ -64,15 +64,15 @@ class Room(NamedTuple):
 
     def intersect(self, origin: Array, rays: Array) -> tuple[Array, Array]:
         """Depth and the plane hit, for rays that start inside."""
-        with numpy.errstate(divide="ignore"):
-            bounds = numpy.where(
+        with np.errstate(divide="ignore"):
+            bounds = np.where(
                 rays > 0,
-                numpy.array(self.high, "float32")[:, None],
-                numpy.array(self.low, "float32")[:, None],
+                np.array(self.high, "float32")[:, None],
+                np.array(self.low, "float32")[:, None],
             )
-            depths = numpy.where(rays == 0, numpy.inf, (bounds - origin) / rays)
+            depths = np.where(rays == 0, np.inf, (bounds - origin) / rays)
         axis = depths.argmin(axis=0)
-        columns = numpy.arange(rays.shape[1])
+        columns = np.arange(rays.shape[1])
         return depths.min(axis=0), 2 * axis + (rays[axis, columns] > 0)
 
 
@@ -80,7 +80,7 @@ class Decal(NamedTuple):
     """Something flat on a plane of the room: a poster, a rug."""
 
     plane: int
-    centre: tuple[float, float]
+    center: tuple[float, float]
     half: tuple[float, float]
     yaw: float
     label: int
@@ -89,13 +89,13 @@ class Decal(NamedTuple):
     def coordinates(self, points: Array) -> Array:
         """(u, v) on the plane, from -1 to 1 inside the decal."""
         u, v = (
-            points[axis] - centre
-            for axis, centre in zip(
-                PLANE_AXES[self.plane], self.centre, strict=True
+            points[axis] - center
+            for axis, center in zip(
+                PLANE_AXES[self.plane], self.center, strict=True
             )
         )
-        cosine, sine = numpy.cos(self.yaw), numpy.sin(self.yaw)
-        return numpy.stack(
+        cosine, sine = np.cos(self.yaw), np.sin(self.yaw)
+        return np.stack(
             [
                 (cosine * u + sine * v) / self.half[0],
                 (cosine * v - sine * u) / self.half[1],
@@ -106,7 +106,7 @@ class Decal(NamedTuple):
 class Box(NamedTuple):
     """Standing upright, turned by `yaw` about its vertical axis."""
 
-    centre: tuple[float, float, float]
+    center: tuple[float, float, float]
     half: tuple[float, float, float]
     yaw: float
     label: int
@@ -114,48 +114,48 @@ class Box(NamedTuple):
 
     def intersect(self, origin: Array, rays: Array) -> tuple[Array, Array]:
         turn = _turn(self.yaw)
-        start = turn @ (origin - _column(self.centre))
+        start = turn @ (origin - _column(self.center))
         local = turn @ rays
         half = _column(self.half)
-        with numpy.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             one, two = (-half - start) / local, (half - start) / local
-        enter = numpy.fmin(one, two)
-        leave = numpy.fmax(one, two)
-        leave = numpy.minimum(numpy.minimum(leave[0], leave[1]), leave[2])
-        depth = numpy.maximum(numpy.maximum(enter[0], enter[1]), enter[2])
+        enter = np.fmin(one, two)
+        leave = np.fmax(one, two)
+        leave = np.minimum(np.minimum(leave[0], leave[1]), leave[2])
+        depth = np.maximum(np.maximum(enter[0], enter[1]), enter[2])
         hit = (depth <= leave) & (depth > NEAR)
-        normal = numpy.where(enter == depth, -numpy.sign(local), 0)
-        return numpy.where(hit, depth, numpy.inf), turn.T @ normal
+        normal = np.where(enter == depth, -np.sign(local), 0)
+        return np.where(hit, depth, np.inf), turn.T @ normal
 
 
 class Ball(NamedTuple):
-    centre: tuple[float, float, float]
+    center: tuple[float, float, float]
     radius: float
     label: int
     texture: Texture
 
     def intersect(self, origin: Array, rays: Array) -> tuple[Array, Array]:
-        start = origin - _column(self.centre)
+        start = origin - _column(self.center)
         depth = _quadratic(
             _dot(rays, rays),
             _dot(start, rays),
             _dot(start, start) - self.radius**2,
         )
-        reached = numpy.where(numpy.isfinite(depth), depth, 0)
-        return depth, (start + reached * rays) / numpy.float32(self.radius)
+        reached = np.where(np.isfinite(depth), depth, 0)
+        return depth, (start + reached * rays) / np.float32(self.radius)
 
 
 class Cylinder(NamedTuple):
-    """Standing upright; `centre` is the middle of its axis."""
+    """Standing upright; `center` is the middle of its axis."""
 
-    centre: tuple[float, float, float]
+    center: tuple[float, float, float]
     radius: float
     half_height: float
     label: int
     texture: Texture
 
     def intersect(self, origin: Array, rays: Array) -> tuple[Array, Array]:
-        start = origin - _column(self.centre)
+        start = origin - _column(self.center)
         flat, flat_start = rays[::2], start[::2]
         side = _quadratic(
             _dot(flat, flat),
@@ -163,16 +163,16 @@ class Cylinder(NamedTuple):
             _dot(flat_start, flat_start) - self.radius**2,
         )
         side_point = start + _finite(side) * rays
-        side[numpy.abs(side_point[1]) > self.half_height] = numpy.inf
-        with numpy.errstate(divide="ignore", invalid="ignore"):
+        side[np.abs(side_point[1]) > self.half_height] = np.inf
+        with np.errstate(divide="ignore", invalid="ignore"):
             top = (self.half_height - start[1]) / rays[1]
         top_point = start + _finite(top) * rays
         outside = _dot(top_point[::2], top_point[::2]) > self.radius**2
-        top[outside | ~(top > NEAR)] = numpy.inf
-        normal = side_point / numpy.float32(self.radius)
+        top[outside | ~(top > NEAR)] = np.inf
+        normal = side_point / np.float32(self.radius)
         normal[1] = 0
         normal[:, top < side] = _column((0, 1, 0))
-        return numpy.minimum(side, top), normal
+        return np.minimum(side, top), normal
 
 
 class Scene(NamedTuple):
@@ -193,7 +193,7 @@ class Picture(NamedTuple):
     counts the scene's objects and then its decals from 0; the room is -1.
     """
 
-    colour: Array
+    color: Array
     albedo: Array
     shading: Array
     depth: Array
@@ -203,7 +203,7 @@ class Picture(NamedTuple):
 
 
 def render(scene: Scene, size: int, samples: int = 2) -> Picture:
-    """Colour is averaged over `samples` x `samples` rays a pixel.
+    """Color is averaged over `samples` x `samples` rays a pixel.
 
     The maps that must not be blended (depth, normals, label, instance) come
     from one of these rays.
@@ -223,7 +223,7 @@ def render(scene: Scene, size: int, samples: int = 2) -> Picture:
 
     def pick(values: Array) -> Array:
         grid = values.reshape(-1, fine, fine)[:, ::samples, ::samples]
-        return numpy.ascontiguousarray(grid.transpose(1, 2, 0))
+        return np.ascontiguousarray(grid.transpose(1, 2, 0))
 
     return Picture(
         mean(albedo * shading),
@@ -241,10 +241,10 @@ def _surfaces(
 ) -> tuple[Array, Array, Array, Array, Array]:
     """What each ray meets first: depth, normal, label, instance, albedo."""
     depth, plane = scene.room.intersect(origin, rays)
-    normal = numpy.zeros_like(rays)
-    columns = numpy.arange(rays.shape[1])
-    normal[plane // 2, columns] = numpy.where(plane % 2, -1, 1)
-    instance = numpy.full(rays.shape[1], -1)
+    normal = np.zeros_like(rays)
+    columns = np.arange(rays.shape[1])
+    normal[plane // 2, columns] = np.where(plane % 2, -1, 1)
+    instance = np.full(rays.shape[1], -1)
     for index, thing in enumerate(scene.objects):
         thing_depth, thing_normal = thing.intersect(origin, rays)
         nearer = thing_depth < depth
@@ -252,22 +252,22 @@ def _surfaces(
         normal[:, nearer] = thing_normal[:, nearer]
         instance[nearer] = index
     points = origin + depth * rays
-    label = numpy.array(scene.room.labels)[plane]
-    albedo = numpy.empty_like(rays)
+    label = np.array(scene.room.labels)[plane]
+    albedo = np.empty_like(rays)
     for index, texture in enumerate(scene.room.textures):
         on_plane = (plane == index) & (instance < 0)
         albedo[:, on_plane] = texture(points[:, on_plane])
     for index, decal in enumerate(scene.decals, len(scene.objects)):
-        near = numpy.flatnonzero((plane == decal.plane) & (instance < 0))
+        near = np.flatnonzero((plane == decal.plane) & (instance < 0))
         place = decal.coordinates(points[:, near])
-        inside = (numpy.abs(place) < 1).all(axis=0)
+        inside = (np.abs(place) < 1).all(axis=0)
         label[near[inside]] = decal.label
         instance[near[inside]] = index
         albedo[:, near[inside]] = decal.texture(place[:, inside])
     for index, thing in enumerate(scene.objects):
         seen = instance == index
         label[seen] = thing.label
-        albedo[:, seen] = thing.texture(points[:, seen] - _column(thing.centre))
+        albedo[:, seen] = thing.texture(points[:, seen] - _column(thing.center))
     return depth, normal, label, instance, albedo
 
 
@@ -284,48 +284,48 @@ def _shading(
     Every ray of a pixel sees another corner of the lamp, which gives shadows
     a soft edge for free.
     """
-    row, column = numpy.divmod(numpy.arange(fine * fine), fine)
+    row, column = np.divmod(np.arange(fine * fine), fine)
     spread = 0.12 * samples / 2
-    lamp = _column(scene.light) + spread * numpy.stack(
+    lamp = _column(scene.light) + spread * np.stack(
         [column % samples - 0.5, 0 * row, row % samples - 0.5]
     ).astype("float32")
     to_lamp = lamp - points
-    distance = numpy.sqrt(_dot(to_lamp, to_lamp))
-    facing = numpy.maximum(_dot(to_lamp, normal) / distance, 0)
+    distance = np.sqrt(_dot(to_lamp, to_lamp))
+    facing = np.maximum(_dot(to_lamp, normal) / distance, 0)
     start = points + 2e-3 * normal
-    lit = numpy.flatnonzero(facing > 0)
+    lit = np.flatnonzero(facing > 0)
     for thing in scene.objects:
         depth, _ = thing.intersect(start[:, lit], to_lamp[:, lit])
         lit = lit[~(depth < 1)]
-    direct = numpy.zeros_like(distance)
+    direct = np.zeros_like(distance)
     direct[lit] = 0.9 * facing[lit] / (1 + 0.08 * distance[lit] ** 2)
     ambient = scene.ambient * (0.75 + 0.25 * normal[1])
     standing = (instance >= 0) & (instance < len(scene.objects))
-    ambient *= numpy.where(standing, 1, _corner_shadow(scene, points))
+    ambient *= np.where(standing, 1, _corner_shadow(scene, points))
     axis, offset, darkness = scene.shade
-    edge = numpy.array(axis, "float32") @ points - offset
-    dimmed = 1 - darkness / (1 + numpy.exp(-numpy.clip(edge * 12, -30, 30)))
+    edge = np.array(axis, "float32") @ points - offset
+    dimmed = 1 - darkness / (1 + np.exp(-np.clip(edge * 12, -30, 30)))
     return ((ambient + direct) * dimmed)[None].astype("float32")
 
 
 def _corner_shadow(scene: Scene, points: Array) -> Array:
     """Corners of a room get less of the light that comes from all around."""
     low, high = _column(scene.room.low), _column(scene.room.high)
-    gaps = numpy.sort(numpy.minimum(points - low, high - points), axis=0)
-    return 0.65 + 0.35 * numpy.clip(gaps[1] / 0.5, 0, 1)
+    gaps = np.sort(np.minimum(points - low, high - points), axis=0)
+    return 0.65 + 0.35 * np.clip(gaps[1] / 0.5, 0, 1)
 
 
 def _column(vector: tuple[float, float, float]) -> Array:
-    return numpy.array(vector, "float32")[:, None]
+    return np.array(vector, "float32")[:, None]
 
 
 def _dot(one: Array, two: Array) -> Array:
-    return numpy.einsum("ij,ij->j", one, two)
+    return np.einsum("ij,ij->j", one, two)
 
 
 def _turn(yaw: float) -> Array:
-    cosine, sine = numpy.cos(yaw), numpy.sin(yaw)
-    return numpy.array(
+    cosine, sine = np.cos(yaw), np.sin(yaw)
+    return np.array(
         [[cosine, 0, -sine], [0, 1, 0], [sine, 0, cosine]], "float32"
     )
 
@@ -333,11 +333,11 @@ def _turn(yaw: float) -> Array:
 def _quadratic(square: Array, half_linear: Array, constant: Array) -> Array:
     """The smaller root of a t^2 + 2 b t + c, where it is in front"""
     inside = half_linear * half_linear - square * constant
-    root = numpy.sqrt(numpy.maximum(inside, 0))
-    with numpy.errstate(divide="ignore", invalid="ignore"):
+    root = np.sqrt(np.maximum(inside, 0))
+    with np.errstate(divide="ignore", invalid="ignore"):
         depth = (-half_linear - root) / square
-    return numpy.where((inside >= 0) & (depth > NEAR), depth, numpy.inf)
+    return np.where((inside >= 0) & (depth > NEAR), depth, np.inf)
 
 
 def _finite(depth: Array) -> Array:
-    return numpy.where(numpy.isfinite(depth), depth, 0)
+    return np.where(np.isfinite(depth), depth, 0)

@@ -1,21 +1,21 @@
-"""Random rooms to render: what stands where, in which colours.
+"""Random rooms to render: what stands where, in which colors.
 
 The classes are made so that no single modality tells all of them apart:
 
-* a red and a blue box differ in colour alone: their sizes, places and turns
+* a red and a blue box differ in color alone: their sizes, places and turns
   are drawn alike;
 * a rug lies in the plane of the floor and a poster in that of the wall, so
   depth does not show them;
 * a poster shows a picture of such a room, boxes and balls included, so that
-  colour takes what is painted for the real thing;
-* boxes, balls and cylinders share their colours: red and blue are also
-  colours of balls and cylinders.
+  color takes what is painted for the real thing;
+* boxes, balls and cylinders share their colors: red and blue are also
+  colors of balls and cylinders.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy
+import numpy as np
 
 from applications.datasets import ray_casting
 from applications.datasets.ray_casting import Ball
@@ -38,7 +38,7 @@ CLASSES = (
     "rug",
 )
 WALL, FLOOR, RED_BOX, BLUE_BOX, BALL, CYLINDER, POSTER, RUG = range(8)
-COLOURS = {
+COLORS = {
     "red": (0.72, 0.13, 0.10),
     "blue": (0.12, 0.24, 0.66),
     "green": (0.15, 0.50, 0.20),
@@ -71,7 +71,7 @@ class Furnished(NamedTuple):
     supports: tuple[int | None, ...]
 
 
-def draw_scene(rng: numpy.random.Generator, posters: bool = True) -> Furnished:
+def draw_scene(rng: np.random.Generator, posters: bool = True) -> Furnished:
     """A random furnished room; without posters for the picture in one."""
     half_width = rng.uniform(1.7, 2.6)
     high = (half_width, rng.uniform(2.5, 3.0), rng.uniform(3.8, 5.4))
@@ -79,7 +79,7 @@ def draw_scene(rng: numpy.random.Generator, posters: bool = True) -> Furnished:
         position=(rng.uniform(-0.6, 0.6), rng.uniform(1.25, 1.75), 0.0),
         yaw=rng.uniform(-0.42, 0.42),
         pitch=rng.uniform(0.16, 0.36),
-        field_of_view=numpy.radians(rng.uniform(56, 66)),
+        field_of_view=np.radians(rng.uniform(56, 66)),
     )
     room = _room(rng, (-half_width, 0.0, -0.8), high)
     things, names, supports = _furniture(rng, camera, room)
@@ -89,8 +89,8 @@ def draw_scene(rng: numpy.random.Generator, posters: bool = True) -> Furnished:
         count = rng.choice(3, p=(0.15, 0.5, 0.35))
         pictures = _posters(rng, camera, room, count)
     decals = [*rugs, *pictures]
-    angle = rng.uniform(0, 2 * numpy.pi)
-    axis = (numpy.cos(angle), rng.uniform(-0.3, 0.3), numpy.sin(angle))
+    angle = rng.uniform(0, 2 * np.pi)
+    axis = (np.cos(angle), rng.uniform(-0.3, 0.3), np.sin(angle))
     darkness = rng.uniform(0.6, 0.93) if rng.random() < 0.6 else 0.0
     middle = (0.0, 1.0, high[2] * 0.6)
     scene = Scene(
@@ -106,7 +106,7 @@ def draw_scene(rng: numpy.random.Generator, posters: bool = True) -> Furnished:
         ambient=rng.uniform(0.25, 0.5),
         shade=(
             axis,
-            float(numpy.dot(axis, middle)) + rng.uniform(-0.2, 1.0),
+            float(np.dot(axis, middle)) + rng.uniform(-0.2, 1.0),
             darkness,
         ),
     )
@@ -114,7 +114,7 @@ def draw_scene(rng: numpy.random.Generator, posters: bool = True) -> Furnished:
     return Furnished(scene, tuple(names), words, tuple(supports))
 
 
-def _room(rng: numpy.random.Generator, low: tuple, high: tuple) -> Room:
+def _room(rng: np.random.Generator, low: tuple, high: tuple) -> Room:
     paint = _varied(rng, WALLS[rng.integers(len(WALLS))], 0.05)
     pattern = (_plain, _striped, _plain)[rng.integers(3)]
     walls = [
@@ -130,13 +130,13 @@ def _room(rng: numpy.random.Generator, low: tuple, high: tuple) -> Room:
 
 
 def _furniture(
-    rng: numpy.random.Generator, camera: Camera, room: Room
+    rng: np.random.Generator, camera: Camera, room: Room
 ) -> tuple[list, list[str], list[int | None]]:
     things, names, supports, places = [], [], [], []
     for _ in range(rng.integers(3, 7)):
         kind = rng.choice(3, p=(0.5, 0.25, 0.25))
         half = rng.uniform((0.18, 0.16, 0.18), (0.40, 0.48, 0.40))
-        reach = float(numpy.hypot(half[0], half[2]))
+        reach = float(np.hypot(half[0], half[2]))
         place = _free_place(rng, camera, room, reach, places)
         if place is None:
             continue
@@ -156,34 +156,34 @@ def _furniture(
 
 
 def _thing(
-    rng: numpy.random.Generator,
+    rng: np.random.Generator,
     kind: int,
     foot: tuple[float, float, float],
-    half: numpy.ndarray,
+    half: np.ndarray,
 ) -> tuple[Box | Ball | Cylinder, str]:
     """A box, ball or cylinder that stands on `foot`."""
     x, y, z = foot
     if kind == 0:
-        colour = ("red", "blue")[rng.integers(2)]
-        label = RED_BOX if colour == "red" else BLUE_BOX
-        centre = (x, y + half[1], z)
-        yaw = rng.uniform(0, numpy.pi)
-        texture = _painted(rng, colour)
-        return Box(centre, tuple(half), yaw, label, texture), f"{colour} box"
+        color = ("red", "blue")[rng.integers(2)]
+        label = RED_BOX if color == "red" else BLUE_BOX
+        center = (x, y + half[1], z)
+        yaw = rng.uniform(0, np.pi)
+        texture = _painted(rng, color)
+        return Box(center, tuple(half), yaw, label, texture), f"{color} box"
     weights = (0.3, 0.3, 0.1, 0.1, 0.1, 0.1)
-    colour = str(rng.choice(list(COLOURS), p=weights))
-    texture = _painted(rng, colour)
+    color = str(rng.choice(list(COLORS), p=weights))
+    texture = _painted(rng, color)
     radius = float(min(half[0], half[2]))
     if kind == 1:
         ball = Ball((x, y + radius, z), radius, BALL, texture)
-        return ball, f"{colour} ball"
-    centre = (x, y + half[1], z)
-    cylinder = Cylinder(centre, radius, float(half[1]), CYLINDER, texture)
-    return cylinder, f"{colour} cylinder"
+        return ball, f"{color} ball"
+    center = (x, y + half[1], z)
+    cylinder = Cylinder(center, radius, float(half[1]), CYLINDER, texture)
+    return cylinder, f"{color} cylinder"
 
 
 def _free_place(
-    rng: numpy.random.Generator,
+    rng: np.random.Generator,
     camera: Camera,
     room: Room,
     reach: float,
@@ -193,11 +193,10 @@ def _free_place(
     for _ in range(20):
         depth = rng.uniform(1.7, room.high[2] - reach)
         angle = camera.yaw + rng.uniform(-0.42, 0.42)
-        x = camera.position[0] + depth * numpy.tan(angle)
+        x = camera.position[0] + depth * np.tan(angle)
         walled = abs(x) + reach > room.high[0]
         crowded = any(
-            numpy.hypot(x - a, depth - b) < reach + other
-            for a, b, other in taken
+            np.hypot(x - a, depth - b) < reach + other for a, b, other in taken
         )
         if not walled and not crowded:
             return x, depth
@@ -205,32 +204,32 @@ def _free_place(
 
 
 def _rug(
-    rng: numpy.random.Generator, camera: Camera, room: Room
+    rng: np.random.Generator, camera: Camera, room: Room
 ) -> tuple[Decal, str]:
     depth = rng.uniform(2.0, room.high[2] - 0.8)
     angle = camera.yaw + rng.uniform(-0.3, 0.3)
-    x = camera.position[0] + depth * numpy.tan(angle)
-    centre = (float(numpy.clip(x, -room.high[0], room.high[0])), depth)
+    x = camera.position[0] + depth * np.tan(angle)
+    center = (float(np.clip(x, -room.high[0], room.high[0])), depth)
     half = (rng.uniform(0.5, 1.0), rng.uniform(0.4, 0.8))
-    colour = str(rng.choice(list(COLOURS)))
-    base = _varied(rng, COLOURS[colour], 0.05)[:, None]
-    trim = _varied(rng, COLOURS["white"], 0.1)[:, None]
+    color = str(rng.choice(list(COLORS)))
+    base = _varied(rng, COLORS[color], 0.05)[:, None]
+    trim = _varied(rng, COLORS["white"], 0.1)[:, None]
     bands = rng.integers(2, 6)
 
-    def texture(place: numpy.ndarray) -> numpy.ndarray:
-        border = numpy.abs(place).max(axis=0) > 0.82
-        band = numpy.sin(place[0] * numpy.pi * bands) > 0.6
-        weave = 0.94 + 0.06 * numpy.sin(place[1:] * 90)
-        return numpy.where(border ^ band, 0.6 * base + 0.4 * trim, base) * weave
+    def texture(place: np.ndarray) -> np.ndarray:
+        border = np.abs(place).max(axis=0) > 0.82
+        band = np.sin(place[0] * np.pi * bands) > 0.6
+        weave = 0.94 + 0.06 * np.sin(place[1:] * 90)
+        return np.where(border ^ band, 0.6 * base + 0.4 * trim, base) * weave
 
     yaw = rng.uniform(-0.6, 0.6)
     return Decal(
-        ray_casting.FLOOR, centre, half, yaw, RUG, texture
-    ), f"{colour} rug"
+        ray_casting.FLOOR, center, half, yaw, RUG, texture
+    ), f"{color} rug"
 
 
 def _posters(
-    rng: numpy.random.Generator, camera: Camera, room: Room, count: int
+    rng: np.random.Generator, camera: Camera, room: Room, count: int
 ) -> list[tuple[Decal, str]]:
     """Pictures of other rooms on different walls, where one may see them."""
     side = ray_casting.RIGHT if camera.yaw > 0 else ray_casting.LEFT
@@ -241,98 +240,98 @@ def _posters(
         height = rng.uniform(0.9, 1.7)
         if plane == ray_casting.BACK:
             reach = room.high[0] - half[0] - 0.1
-            x = camera.position[0] + room.high[2] * numpy.tan(
+            x = camera.position[0] + room.high[2] * np.tan(
                 camera.yaw + rng.uniform(-0.35, 0.35)
             )
-            centre = (float(numpy.clip(x, -reach, reach)), height)
+            center = (float(np.clip(x, -reach, reach)), height)
             name = "poster on the back wall"
         else:
-            centre = (rng.uniform(0.6, 0.85) * room.high[2], height)
+            center = (rng.uniform(0.6, 0.85) * room.high[2], height)
             name = f"poster on the {('left', 'right')[plane]} wall"
         texture = _picture(rng, mirrored=plane == ray_casting.LEFT)
         found.append(
-            (Decal(plane, centre, tuple(half), 0.0, POSTER, texture), name)
+            (Decal(plane, center, tuple(half), 0.0, POSTER, texture), name)
         )
     return found
 
 
-def _picture(rng: numpy.random.Generator, mirrored: bool) -> Texture:
+def _picture(rng: np.random.Generator, mirrored: bool) -> Texture:
     """A framed view of another room."""
     scene = draw_scene(rng, posters=False).scene
     # Nearer than life, so that what is painted is as large as the real thing.
-    lens = scene.camera._replace(field_of_view=numpy.radians(38))
+    lens = scene.camera._replace(field_of_view=np.radians(38))
     size = 56
-    image = ray_casting.render(scene._replace(camera=lens), size, 1).colour
-    image = numpy.clip(image.transpose(2, 0, 1), 0, 1) * 0.95
-    frame = numpy.array((0.9, 0.12)[rng.integers(2)], "float32")
+    image = ray_casting.render(scene._replace(camera=lens), size, 1).color
+    image = np.clip(image.transpose(2, 0, 1), 0, 1) * 0.95
+    frame = np.array((0.9, 0.12)[rng.integers(2)], "float32")
 
-    def texture(place: numpy.ndarray) -> numpy.ndarray:
+    def texture(place: np.ndarray) -> np.ndarray:
         u = -place[0] if mirrored else place[0]
-        column = numpy.clip((u / 0.92 + 1) / 2 * size, 0, size - 1)
-        row = numpy.clip((1 - place[1] / 0.92) / 2 * size, 0, size - 1)
-        colour = image[:, row.astype("int64"), column.astype("int64")]
-        border = numpy.abs(place).max(axis=0) > 0.92
-        return numpy.where(border, frame, colour)
+        column = np.clip((u / 0.92 + 1) / 2 * size, 0, size - 1)
+        row = np.clip((1 - place[1] / 0.92) / 2 * size, 0, size - 1)
+        color = image[:, row.astype("int64"), column.astype("int64")]
+        border = np.abs(place).max(axis=0) > 0.92
+        return np.where(border, frame, color)
 
     return texture
 
 
 def _varied(
-    rng: numpy.random.Generator, colour: Sequence[float], spread: float
-) -> numpy.ndarray:
-    varied = numpy.array(colour) * rng.uniform(1 - 3 * spread, 1 + spread)
+    rng: np.random.Generator, color: Sequence[float], spread: float
+) -> np.ndarray:
+    varied = np.array(color) * rng.uniform(1 - 3 * spread, 1 + spread)
     varied = varied + rng.normal(0, spread / 3, 3)
-    return numpy.clip(varied, 0.02, 0.95).astype("float32")
+    return np.clip(varied, 0.02, 0.95).astype("float32")
 
 
-def _painted(rng: numpy.random.Generator, colour: str) -> Texture:
-    """One colour with a fine mottle, the same for every kind of object."""
-    base = _varied(rng, COLOURS[colour], 0.06)[:, None]
+def _painted(rng: np.random.Generator, color: str) -> Texture:
+    """One color with a fine mottle, the same for every kind of object."""
+    base = _varied(rng, COLORS[color], 0.06)[:, None]
     noise = _mottle(rng, 0.10)
 
-    def texture(points: numpy.ndarray) -> numpy.ndarray:
+    def texture(points: np.ndarray) -> np.ndarray:
         return base * noise(points[0] + points[2], points[1] - points[2], 9)
 
     return texture
 
 
 def _plain(
-    rng: numpy.random.Generator, colour: Sequence[float], axes: tuple
+    rng: np.random.Generator, color: Sequence[float], axes: tuple
 ) -> Texture:
-    base = numpy.array(colour, "float32")[:, None]
+    base = np.array(color, "float32")[:, None]
     noise = _mottle(rng, 0.06)
 
-    def texture(points: numpy.ndarray) -> numpy.ndarray:
+    def texture(points: np.ndarray) -> np.ndarray:
         return base * noise(points[axes[0]], points[axes[1]], 5)
 
     return texture
 
 
 def _striped(
-    rng: numpy.random.Generator, colour: Sequence[float], axes: tuple
+    rng: np.random.Generator, color: Sequence[float], axes: tuple
 ) -> Texture:
-    plain = _plain(rng, colour, axes)
+    plain = _plain(rng, color, axes)
     width = rng.uniform(0.12, 0.3)
 
-    def texture(points: numpy.ndarray) -> numpy.ndarray:
-        dark = numpy.floor(points[axes[0]] / width) % 2
+    def texture(points: np.ndarray) -> np.ndarray:
+        dark = np.floor(points[axes[0]] / width) % 2
         return plain(points) * (1 - 0.1 * dark)
 
     return texture
 
 
 def _planks(
-    rng: numpy.random.Generator, colour: Sequence[float], axes: tuple
+    rng: np.random.Generator, color: Sequence[float], axes: tuple
 ) -> Texture:
-    base = numpy.array(colour, "float32")[:, None]
+    base = np.array(color, "float32")[:, None]
     noise = _mottle(rng, 0.12)
     tones = rng.uniform(0.82, 1.08, 257).astype("float32")
     width = rng.uniform(0.12, 0.22)
 
-    def texture(points: numpy.ndarray) -> numpy.ndarray:
+    def texture(points: np.ndarray) -> np.ndarray:
         across, along = points[axes[0]] / width, points[axes[1]]
-        plank = numpy.floor(across)
-        piece = numpy.floor(along / 1.3 + plank * 0.37)
+        plank = np.floor(across)
+        piece = np.floor(along / 1.3 + plank * 0.37)
         tone = tones[(plank * 7 + piece * 13).astype("int64") % 257]
         gap = (across - plank) < 0.05
         return base * tone * (1 - 0.4 * gap) * noise(across, along, 4)
@@ -341,16 +340,16 @@ def _planks(
 
 
 def _tiles(
-    rng: numpy.random.Generator, colour: Sequence[float], axes: tuple
+    rng: np.random.Generator, color: Sequence[float], axes: tuple
 ) -> Texture:
-    base = numpy.array(colour, "float32")[:, None]
+    base = np.array(color, "float32")[:, None]
     noise = _mottle(rng, 0.06)
     side = rng.uniform(0.35, 0.55)
     contrast = rng.uniform(0.0, 0.3)
 
-    def texture(points: numpy.ndarray) -> numpy.ndarray:
+    def texture(points: np.ndarray) -> np.ndarray:
         u, v = points[axes[0]] / side, points[axes[1]] / side
-        dark = (numpy.floor(u) + numpy.floor(v)) % 2
+        dark = (np.floor(u) + np.floor(v)) % 2
         joint = (u % 1 < 0.05) | (v % 1 < 0.05)
         tone = 1 - contrast * dark - 0.25 * joint
         return base * tone * noise(u, v, 4)
@@ -358,13 +357,13 @@ def _tiles(
     return texture
 
 
-def _mottle(rng: numpy.random.Generator, strength: float) -> Texture:
+def _mottle(rng: np.random.Generator, strength: float) -> Texture:
     """Smooth noise around 1: a random lattice read between its points."""
     lattice = rng.normal(0, strength, (32, 32)).astype("float32")
 
-    def noise(u: numpy.ndarray, v: numpy.ndarray, scale: float) -> Texture:
+    def noise(u: np.ndarray, v: np.ndarray, scale: float) -> Texture:
         x, y = u * scale, v * scale
-        left, top = numpy.floor(x), numpy.floor(y)
+        left, top = np.floor(x), np.floor(y)
         right, down = x - left, y - top
         i, j = left.astype("int64") % 32, top.astype("int64") % 32
         k, m = (i + 1) % 32, (j + 1) % 32

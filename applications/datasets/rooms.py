@@ -1,11 +1,11 @@
-"""Rendered rooms as a TFDS set: colour, depth and what a camera never tells.
+"""Rendered rooms as a TFDS set: color, depth and what a camera never tells.
 
 | feature | |
 |---|---|
 | `rgb` | uint8, lit, textured, with camera noise and dark corners |
-| `depth` | float32 metres along the optical axis, noisy; 0 where lost |
+| `depth` | float32 meters along the optical axis, noisy; 0 where lost |
 | `normals` | uint8, (n + 1) * 127.5: right, up, towards the camera |
-| `shading`, `albedo` | uint8; colour without noise is their product |
+| `shading`, `albedo` | uint8; color without noise is their product |
 | `edges` | uint8, 255 on outlines and creases |
 | `label` | class index, see `room_scenes.CLASSES` |
 | `caption` | one or two sentences about what can be seen |
@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy
-import tensorflow_datasets
+import numpy as np
+import tensorflow_datasets as tfds
 
 from applications.datasets.preparation import prepare_once
 from applications.datasets.ray_casting import Picture
@@ -36,7 +36,7 @@ NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven")
 
 
 @dataclass(eq=False)
-class RoomsConfig(tensorflow_datasets.core.BuilderConfig):
+class RoomsConfig(tfds.core.BuilderConfig):
     """Pixels a side, rooms of each split, and the seed: they make the name."""
 
     name: str = ""
@@ -59,19 +59,19 @@ class RoomsConfig(tensorflow_datasets.core.BuilderConfig):
         )
 
 
-class Rooms(tensorflow_datasets.core.GeneratorBasedBuilder):
+class Rooms(tfds.core.GeneratorBasedBuilder):
     """Rooms with boxes, balls, cylinders, posters and rugs."""
 
     # To be raised with every change of what is rendered: prepared data of the
     # same version is never made again.
-    VERSION = tensorflow_datasets.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.0.0")
     BUILDER_CONFIG_CLASS = RoomsConfig
 
-    def _info(self) -> tensorflow_datasets.core.DatasetInfo:
-        features = tensorflow_datasets.features
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = tfds.features
         size = self.builder_config.size
 
-        def image(channels: int) -> tensorflow_datasets.features.Image:
+        def image(channels: int) -> tfds.features.Image:
             return features.Image(
                 shape=(size, size, channels), encoding_format="png"
             )
@@ -83,7 +83,7 @@ class Rooms(tensorflow_datasets.core.GeneratorBasedBuilder):
                     "id": features.Text(),
                     "rgb": image(3),
                     "depth": features.Tensor(
-                        shape=(size, size, 1), dtype=numpy.float32
+                        shape=(size, size, 1), dtype=np.float32
                     ),
                     "normals": image(3),
                     "shading": image(1),
@@ -120,13 +120,13 @@ def prepare(
 
 def room_example(
     seed: int, split: str, index: int, size: int
-) -> dict[str, numpy.ndarray | str]:
+) -> dict[str, np.ndarray | str]:
     """The features of one room; the same arguments give the same room."""
-    rng = numpy.random.default_rng((seed, SPLITS.index(split), index))
+    rng = np.random.default_rng((seed, SPLITS.index(split), index))
     furnished = draw_scene(rng)
     picture = render(furnished.scene, size)
     return {
-        "rgb": photograph(rng, picture.colour),
+        "rgb": photograph(rng, picture.color),
         "depth": measure_depth(rng, picture.depth),
         "normals": _to_bytes(picture.normals / 2 + 0.5),
         "shading": _to_bytes(picture.shading),
@@ -137,71 +137,67 @@ def room_example(
     }
 
 
-def photograph(
-    rng: numpy.random.Generator, colour: numpy.ndarray
-) -> numpy.ndarray:
+def photograph(rng: np.random.Generator, color: np.ndarray) -> np.ndarray:
     """A camera: exposure, white balance, gamma, and noise."""
     balance = rng.uniform(1.0, 1.5) * rng.uniform(0.92, 1.08, 3)
-    light = numpy.clip(colour * balance.astype("float32"), 0, 1)
+    light = np.clip(color * balance.astype("float32"), 0, 1)
     noise = rng.normal(0, rng.uniform(0.01, 0.035), light.shape)
     return _to_bytes(light**GAMMA + noise)
 
 
-def measure_depth(
-    rng: numpy.random.Generator, depth: numpy.ndarray
-) -> numpy.ndarray:
+def measure_depth(rng: np.random.Generator, depth: np.ndarray) -> np.ndarray:
     """A depth camera: noise grows with the square of the distance, and pixels
     at steps in depth, on patches and here and there are lost (0).
 
-    Nothing here may look at colour or label: what lies flat stays unseen.
+    Nothing here may look at color or label: what lies flat stays unseen.
     """
     spread = 0.002 + 0.0025 * depth**2
     measured = depth + rng.normal(0, 1, depth.shape) * spread
     steps = _changes(depth, lambda here, there: abs(here / there - 1) > 0.08)
     lost = rng.random(depth.shape) < 0.01 + 0.4 * steps
-    rows, columns = numpy.indices(depth.shape[:2])
+    rows, columns = np.indices(depth.shape[:2])
     for _ in range(rng.integers(0, 4)):
         row, column = rng.uniform(0, len(depth), 2)
         radius = rng.uniform(0.02, 0.07, 2) * len(depth)
         patch = ((rows - row) / radius[0]) ** 2
         patch = patch + ((columns - column) / radius[1]) ** 2
         lost |= (patch < 1)[..., None]
-    return numpy.where(lost, 0, measured).astype("float32")
+    return np.where(lost, 0, measured).astype("float32")
 
 
-def outlines(picture: Picture) -> numpy.ndarray:
+def outlines(picture: Picture) -> np.ndarray:
     """Where class, object or orientation changes to the right or below."""
 
-    def crease(here: numpy.ndarray, there: numpy.ndarray) -> numpy.ndarray:
+    def crease(here: np.ndarray, there: np.ndarray) -> np.ndarray:
         return (here * there).sum(axis=-1, keepdims=True) < 0.7
 
     return (
-        _changes(picture.label, numpy.not_equal)
-        | _changes(picture.instance, numpy.not_equal)
+        _changes(picture.label, np.not_equal)
+        | _changes(picture.instance, np.not_equal)
         | _changes(picture.normals, crease)
     )
 
 
 def _changes(
-    values: numpy.ndarray,
-    differ: Callable[[numpy.ndarray, numpy.ndarray], numpy.ndarray],
-) -> numpy.ndarray:
-    """Where a pixel and its right or lower neighbour differ."""
-    found = numpy.zeros((*values.shape[:2], 1), bool)
+    values: np.ndarray,
+    differ: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """Where a pixel and its right or lower neighbor differ."""
+    found = np.zeros((*values.shape[:2], 1), bool)
     found[:-1] |= differ(values[:-1], values[1:])
     found[:, :-1] |= differ(values[:, :-1], values[:, 1:])
     return found
 
 
 def describe(
-    rng: numpy.random.Generator, furnished: Furnished, picture: Picture
+    rng: np.random.Generator, furnished: Furnished, picture: Picture
 ) -> str:
     """What the room holds, and how two of the things stand to each other."""
     names = (*furnished.objects, *furnished.decals)
-    pixels = numpy.bincount(
+    pixels = np.bincount(
         picture.instance.ravel() + 1, minlength=len(names) + 1
     )[1:]
-    visible = numpy.flatnonzero(pixels > 0.003 * picture.label.size)
+    visible = np.flatnonzero(pixels > 0.003 * picture.label.size)
     if not len(visible):
         return "An empty room."
     counts = Counter(names[index] for index in visible)
@@ -228,7 +224,7 @@ def _relation(
     if furnished.supports[two] == one:
         return "under"
     masks = [picture.instance[..., 0] == index for index in (one, two)]
-    middles = [numpy.nonzero(mask)[1].mean() for mask in masks]
+    middles = [np.nonzero(mask)[1].mean() for mask in masks]
     if abs(middles[0] - middles[1]) > 0.1 * len(masks[0]):
         side = "left" if middles[0] < middles[1] else "right"
         return f"to the {side} of"
@@ -250,5 +246,5 @@ def _enumerated(phrases: Sequence[str]) -> str:
     return f"{', '.join(phrases[:-1])} and {phrases[-1]}"
 
 
-def _to_bytes(values: numpy.ndarray) -> numpy.ndarray:
-    return numpy.rint(numpy.clip(values, 0, 1) * 255).astype("uint8")
+def _to_bytes(values: np.ndarray) -> np.ndarray:
+    return np.rint(np.clip(values, 0, 1) * 255).astype("uint8")

@@ -103,12 +103,12 @@ class Config(Settings):
     """The same of the last layer."""
 
     standardize: Literal["contrast", "unit", "imagenet"] = "contrast"
-    """Global contrast normalisation, or pixels from -1 to 1, or less the
+    """Global contrast normalization, or pixels from -1 to 1, or less the
     means of ImageNet."""
     contrast_scale: float = 1.0
-    """Deviation of every image after global contrast normalisation."""
+    """Deviation of every image after global contrast normalization."""
     contrast_floor: float = 1.0
-    """Grey levels, of 255, that an image's deviation counts at least."""
+    """Gray levels, of 255, that an image's deviation counts at least."""
     mirror: bool = False
     """Mirror half of the training images."""
     shift: int = 0

@@ -8,25 +8,25 @@ function of (seed, epoch).
 
 from typing import TYPE_CHECKING
 
-import numpy
-import tensorflow
+import numpy as np
+import tensorflow as tf
 
 from applications.image_classification.config import output_names
 from applications.image_classification.sources import Split
-from applications.image_classification.sources import labelled_splits
+from applications.image_classification.sources import labeled_splits
 from applications.training import Data
 
 if TYPE_CHECKING:
     from applications.image_classification.config import Config
 
-# In grey levels, red, green, blue.
+# In gray levels, red, green, blue.
 IMAGENET_MEAN = (123.0, 117.0, 104.0)
 EVALUATION_BATCH = 100
 
 
 def load_data(config: "Config", first_epoch: int = 0) -> Data:
     """The splits of the data; those that they have not are None."""
-    splits = labelled_splits(config)
+    splits = labeled_splits(config)
     train, steps = None, 0
     if "train" in splits:
         train = _training(splits["train"], config, first_epoch)
@@ -38,125 +38,123 @@ def load_data(config: "Config", first_epoch: int = 0) -> Data:
     return Data(train, steps, *evaluation)
 
 
-def standardize(images: numpy.ndarray, config: "Config") -> tensorflow.Tensor:
+def standardize(images: np.ndarray, config: "Config") -> tf.Tensor:
     """uint8 images (batch, height, width, channels) as the model wants them.
 
-    Global contrast normalisation subtracts the mean over all pixels and
+    Global contrast normalization subtracts the mean over all pixels and
     channels and divides by their deviation, or by `contrast_floor` if that is
     larger; `contrast_scale` is the deviation in the end.
     """
-    images = tensorflow.cast(images, "float32")
+    images = tf.cast(images, "float32")
     if config.standardize == "unit":
         return images / 127.5 - 1
     if config.standardize == "imagenet":
-        return images - tensorflow.constant(IMAGENET_MEAN[: images.shape[-1]])
-    images -= tensorflow.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
-    deviation = tensorflow.sqrt(
-        tensorflow.reduce_mean(images**2, axis=(1, 2, 3), keepdims=True)
+        return images - tf.constant(IMAGENET_MEAN[: images.shape[-1]])
+    images -= tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
+    deviation = tf.sqrt(
+        tf.reduce_mean(images**2, axis=(1, 2, 3), keepdims=True)
     )
-    floor = tensorflow.constant(config.contrast_floor)
-    return config.contrast_scale * images / tensorflow.maximum(deviation, floor)
+    floor = tf.constant(config.contrast_floor)
+    return config.contrast_scale * images / tf.maximum(deviation, floor)
 
 
-def augment(
-    images: tensorflow.Tensor, key: tensorflow.Tensor, config: "Config"
-) -> tensorflow.Tensor:
+def augment(images: tf.Tensor, key: tf.Tensor, config: "Config") -> tf.Tensor:
     """Each image mirrored and moved by draws of its own from `key`."""
-    count, (height, width) = tensorflow.shape(images)[0], images.shape[1:3]
-    draws = tensorflow.random.stateless_uniform([3, count], key)
+    count, (height, width) = tf.shape(images)[0], images.shape[1:3]
+    draws = tf.random.stateless_uniform([3, count], key)
     if config.mirror:
-        mirrored = tensorflow.reverse(images, axis=[2])
+        mirrored = tf.reverse(images, axis=[2])
         flipped = draws[0, :, None, None, None] < 0.5
-        images = tensorflow.where(flipped, mirrored, images)
+        images = tf.where(flipped, mirrored, images)
     if config.shift:
         margin = [config.shift, config.shift]
-        images = tensorflow.pad(images, [[0, 0], margin, margin, [0, 0]])
+        images = tf.pad(images, [[0, 0], margin, margin, [0, 0]])
         places = 2 * config.shift + 1
-        starts = tensorflow.cast(draws[1:] * places, "int32")[..., None]
-        rows = starts[0] + tensorflow.range(height)
-        columns = starts[1] + tensorflow.range(width)
-        images = tensorflow.gather(images, rows, axis=1, batch_dims=1)
-        images = tensorflow.gather(images, columns, axis=2, batch_dims=1)
+        starts = tf.cast(draws[1:] * places, "int32")[..., None]
+        rows = starts[0] + tf.range(height)
+        columns = starts[1] + tf.range(width)
+        images = tf.gather(images, rows, axis=1, batch_dims=1)
+        images = tf.gather(images, columns, axis=2, batch_dims=1)
     return images
 
 
 # These functions hold no control flow for TensorFlow to translate.
-_as_it_is = tensorflow.autograph.experimental.do_not_convert
+_as_it_is = tf.autograph.experimental.do_not_convert
 
 
 def _training(
     split: Split, config: "Config", first_epoch: int
-) -> tensorflow.data.Dataset:
+) -> tf.data.Dataset:
     count, size = len(split.labels), config.batch_size
     if count < size:
         raise ValueError(
             f"the training part has {count} examples, fewer than a batch of "
             f"{size}; choose --batch-size {count} or less"
         )
-    seed = tensorflow.constant(config.seed, "int64")
+    seed = tf.constant(config.seed, "int64")
     steps = count // size
 
-    def epoch_batches(epoch: tensorflow.Tensor) -> tensorflow.data.Dataset:
-        order = tensorflow.random.experimental.stateless_shuffle(
-            tensorflow.range(count, dtype="int64"),
-            tensorflow.stack([seed, epoch]),
+    def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(count, dtype="int64"),
+            tf.stack([seed, epoch]),
         )[: steps * size]
-        return tensorflow.data.Dataset.from_tensor_slices(
+        return tf.data.Dataset.from_tensor_slices(
             (
-                tensorflow.fill([steps], epoch),
-                tensorflow.range(steps, dtype="int64"),
-                tensorflow.reshape(order, (steps, size)),
+                tf.fill([steps], epoch),
+                tf.range(steps, dtype="int64"),
+                tf.reshape(order, (steps, size)),
             )
         )
 
     def batch(
-        epoch: tensorflow.Tensor,
-        step: tensorflow.Tensor,
-        indices: tensorflow.Tensor,
+        epoch: tf.Tensor,
+        step: tf.Tensor,
+        indices: tf.Tensor,
     ) -> tuple:
         images, labels = _read(split, indices, config)
-        key = tensorflow.random.experimental.stateless_fold_in(
-            tensorflow.stack([seed, epoch]), step
+        key = tf.random.experimental.stateless_fold_in(
+            tf.stack([seed, epoch]), step
         )
         return _element(augment(images, key, config), labels, config)
 
     return (
-        tensorflow.data.Dataset.counter(first_epoch)
+        tf.data.Dataset.counter(first_epoch)
         .flat_map(_as_it_is(epoch_batches))
-        .map(_as_it_is(batch), num_parallel_calls=tensorflow.data.AUTOTUNE)
-        .prefetch(tensorflow.data.AUTOTUNE)
+        .map(_as_it_is(batch), num_parallel_calls=tf.data.AUTOTUNE)
+        .prefetch(tf.data.AUTOTUNE)
     )
 
 
-def interleaved(labels: numpy.ndarray) -> numpy.ndarray:
+def interleaved(labels: np.ndarray) -> np.ndarray:
     """Indices in an order in which classes take turns.
 
     Folders come class by class, and a first batch of one class would tell
     little, in a panel or of the branches.
     """
-    turn = numpy.zeros(len(labels), "int64")
-    for label in numpy.unique(labels):
+    turn = np.zeros(len(labels), "int64")
+    for label in np.unique(labels):
         here = labels == label
-        turn[here] = numpy.arange(here.sum())
-    return numpy.lexsort((labels, turn))
+        turn[here] = np.arange(here.sum())
+    return np.lexsort((labels, turn))
 
 
-def _evaluation(split: Split, config: "Config") -> tensorflow.data.Dataset:
-    def batch(indices: tensorflow.Tensor) -> tuple:
+def _evaluation(split: Split, config: "Config") -> tf.data.Dataset:
+    def batch(indices: tf.Tensor) -> tuple:
         return _element(*_read(split, indices, config), config)
 
     return (
-        tensorflow.data.Dataset.from_tensor_slices(interleaved(split.labels))
+        tf.data.Dataset.from_tensor_slices(interleaved(split.labels))
         .batch(EVALUATION_BATCH)
-        .map(_as_it_is(batch), num_parallel_calls=tensorflow.data.AUTOTUNE)
-        .prefetch(tensorflow.data.AUTOTUNE)
+        .map(_as_it_is(batch), num_parallel_calls=tf.data.AUTOTUNE)
+        .prefetch(tf.data.AUTOTUNE)
     )
 
 
 def _read(
-    split: Split, indices: tensorflow.Tensor, config: "Config"
-) -> tuple[tensorflow.Tensor, tensorflow.Tensor]:
-    images, labels = tensorflow.numpy_function(
+    split: Split, indices: tf.Tensor, config: "Config"
+) -> tuple[tf.Tensor, tf.Tensor]:
+    images, labels = tf.numpy_function(
         lambda chosen: (split.images[chosen], split.labels[chosen]),
         (indices,),
         ("uint8", "int64"),
@@ -167,6 +165,6 @@ def _read(
 
 
 def _element(
-    images: tensorflow.Tensor, labels: tensorflow.Tensor, config: "Config"
+    images: tf.Tensor, labels: tf.Tensor, config: "Config"
 ) -> tuple[dict, dict]:
     return {"image": images}, {name: labels for name in output_names(config)}

@@ -58,7 +58,7 @@ def draw(model: keras.Model, batch: Any, config: Config) -> np.ndarray:
 
 
 def shown(image: np.ndarray) -> Image.Image:
-    """A standardised image, stretched over grey levels and enlarged."""
+    """A standardized image, stretched over gray levels and enlarged."""
     low, high = image.min(), image.max()
     levels = np.round(255 * (image - low) / max(high - low, 1e-6))
     levels = np.broadcast_to(levels, (*image.shape[:2], 3)).astype("uint8")
@@ -107,7 +107,7 @@ def draw_branches(
 
 
 def signed(values: np.ndarray) -> np.ndarray:
-    """White at zero, red above, blue below, as uint8 colours."""
+    """White at zero, red above, blue below, as uint8 colors."""
     share = values / max(np.abs(values).max(), 1e-12)
     fade = 1 - np.abs(share)
     red = np.where(share > 0, 1, fade)

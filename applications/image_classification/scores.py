@@ -74,7 +74,7 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def constants(config: Config) -> dict[str, Any]:
-    """What was done to the grey levels of every image."""
+    """What was done to the gray levels of every image."""
     if config.standardize != "contrast":
         return {"method": config.standardize}
     return {

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import NamedTuple
 
-import numpy
+import numpy as np
 
 from applications.datasets import class_folders
 from applications.datasets import digits
@@ -21,8 +21,6 @@ from applications.datasets.paired_folder import SPLITS
 from applications.datasets.preparation import prepare_once
 
 if TYPE_CHECKING:
-    import tensorflow_datasets
-
     from applications.image_classification.config import Config
 
 DIGITS = "digits"
@@ -42,8 +40,8 @@ class Description(NamedTuple):
 class Split(NamedTuple):
     """The images of a split, which an array of indices reads, and labels."""
 
-    images: numpy.ndarray | ImageFiles
-    labels: numpy.ndarray
+    images: np.ndarray | ImageFiles
+    labels: np.ndarray
 
 
 def describe(config: "Config") -> Description:
@@ -63,7 +61,7 @@ def describe(config: "Config") -> Description:
     return Description(classes, class_folders.shape_of(first))
 
 
-def labelled_splits(config: "Config") -> dict[str, Split]:
+def labeled_splits(config: "Config") -> dict[str, Split]:
     """Every split that there is; images uint8, of `config.image_shape`."""
     if config.data_dir is None and config.dataset == DIGITS:
         return _limited(
@@ -98,13 +96,12 @@ def labelled_splits(config: "Config") -> dict[str, Split]:
     }
 
 
-def first_of_each(labels: numpy.ndarray, limit: int) -> numpy.ndarray:
+def first_of_each(labels: np.ndarray, limit: int) -> np.ndarray:
     """Indices of the first examples of every class, in order."""
     chosen = [
-        numpy.flatnonzero(labels == label)[:limit]
-        for label in numpy.unique(labels)
+        np.flatnonzero(labels == label)[:limit] for label in np.unique(labels)
     ]
-    return numpy.sort(numpy.concatenate(chosen))
+    return np.sort(np.concatenate(chosen))
 
 
 def _limited(splits: dict[str, Split], config: "Config") -> dict[str, Split]:
@@ -115,30 +112,28 @@ def _limited(splits: dict[str, Split], config: "Config") -> dict[str, Split]:
     return splits | {"train": Split(train.images[chosen], train.labels[chosen])}
 
 
-def _decoded(files: ImageFiles) -> numpy.ndarray | ImageFiles:
-    if len(files) * numpy.prod(files.shape) > MEMORY_BYTES:
+def _decoded(files: ImageFiles) -> np.ndarray | ImageFiles:
+    if len(files) * np.prod(files.shape) > MEMORY_BYTES:
         files.check()
         return files
-    return files[numpy.arange(len(files))]
+    return files[np.arange(len(files))]
 
 
 def _builder(
     config: "Config",
-) -> "tensorflow_datasets.core.DatasetBuilder | None":
+) -> "tfds.core.DatasetBuilder | None":
     """The TFDS builder behind the settings; None for plain folders."""
     if config.data_dir is not None:
         if not (Path(config.data_dir) / "dataset_info.json").is_file():
             return None
-        import tensorflow_datasets
+        import tensorflow_datasets as tfds
 
-        return tensorflow_datasets.builder_from_directory(config.data_dir)
-    import tensorflow_datasets
+        return tfds.builder_from_directory(config.data_dir)
+    import tensorflow_datasets as tfds
 
     try:
         return prepare_once(
-            lambda: tensorflow_datasets.builder(
-                config.dataset, data_dir=TFDS_DIR
-            )
+            lambda: tfds.builder(config.dataset, data_dir=TFDS_DIR)
         )
     except Exception as error:
         raise ValueError(
@@ -148,7 +143,7 @@ def _builder(
         ) from error
 
 
-def _checked_features(builder: "tensorflow_datasets.core.DatasetBuilder"):
+def _checked_features(builder: "tfds.core.DatasetBuilder"):
     features = builder.info.features
     label = features["label"] if "label" in features else None
     if "image" not in features or not getattr(label, "names", None):
@@ -160,7 +155,7 @@ def _checked_features(builder: "tensorflow_datasets.core.DatasetBuilder"):
 
 
 def _fixed_shape(
-    builder: "tensorflow_datasets.core.DatasetBuilder",
+    builder: "tfds.core.DatasetBuilder",
 ) -> tuple[int, int, int]:
     shape = builder.info.features["image"].shape
     if None in shape:
@@ -172,12 +167,12 @@ def _fixed_shape(
 
 
 def _builder_splits(
-    builder: "tensorflow_datasets.core.DatasetBuilder", config: "Config"
+    builder: "tfds.core.DatasetBuilder", config: "Config"
 ) -> dict[str, Split]:
     _checked_features(builder)
     there = {name: name for name in SPLITS if name in builder.info.splits}
     count = sum(builder.info.splits[name].num_examples for name in there)
-    size = count * int(numpy.prod(config.image_shape))
+    size = count * int(np.prod(config.image_shape))
     if not there or size > MEMORY_BYTES:
         raise ValueError(
             f"{builder.name} has the splits {', '.join(builder.info.splits)} "
@@ -195,7 +190,7 @@ def _builder_splits(
 
 
 def _in_memory(
-    builder: "tensorflow_datasets.core.DatasetBuilder",
+    builder: "tfds.core.DatasetBuilder",
     split: str,
     config: "Config",
 ) -> Split:
@@ -204,20 +199,18 @@ def _in_memory(
     for example in dataset.as_numpy_iterator():
         images.append(_fitted(example["image"][None], config)[0])
         labels.append(example["label"])
-    return Split(numpy.stack(images), numpy.array(labels, "int64"))
+    return Split(np.stack(images), np.array(labels, "int64"))
 
 
-def _fitted(images: numpy.ndarray, config: "Config") -> numpy.ndarray:
+def _fitted(images: np.ndarray, config: "Config") -> np.ndarray:
     """Images of `config.image_shape`, bilinear where the size differs."""
     height, width, channels = config.image_shape
     if images.shape[3] != channels:
-        grey = images.astype("float32").mean(axis=-1, keepdims=True)
-        images = numpy.repeat(
-            numpy.rint(grey).astype("uint8"), channels, axis=-1
-        )
+        gray = images.astype("float32").mean(axis=-1, keepdims=True)
+        images = np.repeat(np.rint(gray).astype("uint8"), channels, axis=-1)
     if images.shape[1:3] == (height, width):
         return images
-    import tensorflow
+    import tensorflow as tf
 
-    resized = tensorflow.image.resize(images, (height, width), antialias=True)
-    return numpy.rint(resized.numpy()).astype("uint8")
+    resized = tf.image.resize(images, (height, width), antialias=True)
+    return np.rint(resized.numpy()).astype("uint8")

@@ -336,9 +336,9 @@ def policy_batch(
 
 def stacked(pictures: np.ndarray) -> np.ndarray:
     """(frames, states, h, w, 3), newest first, to (states, h, w, channels)."""
-    frames, states, height, width, colours = pictures.shape
+    frames, states, height, width, colors = pictures.shape
     moved = np.transpose(pictures, (1, 2, 3, 0, 4))
-    return moved.reshape(states, height, width, frames * colours)
+    return moved.reshape(states, height, width, frames * colors)
 
 
 def goal_pixel(goal: np.ndarray, config: "Config") -> np.ndarray:

@@ -114,7 +114,7 @@ def goal_network(
 def _see(picture, rules: Rules, filters: int):
     """Logits of cells, positions and presence of every block."""
     x = 4 * picture - 2
-    # Colours first, then what shapes they make, in cells of four pixels.
+    # Colors first, then what shapes they make, in cells of four pixels.
     for layer, (size, stride) in enumerate(((1, 1), (4, 2), (4, 2), (3, 1)), 1):
         x = keras.layers.Conv2D(
             filters if layer > 1 else 16,
@@ -133,14 +133,14 @@ def _see(picture, rules: Rules, filters: int):
     share = ops.softmax(logits)
     within = keras.layers.Dense(2, name="within")(x)
     within = ops.reshape(within, (-1, side * side, 2))
-    places = within + cell_centres(side, rules)
+    places = within + cell_centers(side, rules)
     on_board = 1 - share[..., -1]
     total = ops.matmul(share[..., :-1], places)
     positions = total / ops.maximum(on_board, 1e-6)[..., None]
     return logits, positions * on_board[..., None], on_board
 
 
-def cell_centres(side: int, rules: Rules) -> np.ndarray:
+def cell_centers(side: int, rules: Rules) -> np.ndarray:
     """Middles of the cells, row by row from the top, in block lengths."""
     line = (np.arange(side) + 0.5) / side * 2 - 1
     up, right = np.meshgrid(-line, line, indexing="ij")
@@ -167,7 +167,7 @@ def _read(text, num_words: int, embedding: int, units: int, dropout: float):
     mask = ops.not_equal(text, 0)
     x = keras.layers.Embedding(num_words, embedding, name="words")(text)
     x = keras.layers.Dropout(dropout)(x)
-    # Its neighbours tell a block's number from a number of spaces.
+    # Its neighbors tell a block's number from a number of spaces.
     x = keras.layers.Bidirectional(
         keras.layers.LSTM(units, return_sequences=True), name="reading"
     )(x, mask=mask)

@@ -11,7 +11,7 @@ from applications.instruction_following.episodes import Episodes
 from applications.instruction_following.rules import DIRECTIONS
 from applications.instruction_following.rules import MINI
 
-COLOURS = ("red", "green", "blue")
+COLORS = ("red", "green", "blue")
 SIDES = ("left of", "right of", "above", "below")
 """In the order of the directions."""
 PHRASES = (
@@ -61,7 +61,7 @@ def _draw(count: int, rng: np.random.Generator, phrases: int) -> tuple:
     good[good] = _reachable(start[good], pair[good, 0], goal[good])
     texts = [
         PHRASES[phrase[row]].format(
-            COLOURS[pair[row, 0]], SIDES[side[row]], COLOURS[pair[row, 1]]
+            COLORS[pair[row, 0]], SIDES[side[row]], COLORS[pair[row, 1]]
         )
         for row in rows[good]
     ]

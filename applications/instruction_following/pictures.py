@@ -1,7 +1,7 @@
 """Episodes as pictures: a panel of samples, and an animated GIF.
 
 Boards look as the agent sees them, larger, and with the blocks' names on
-them: their colours in the mini world, whose texts call them so, else their
+them: their colors in the mini world, whose texts call them so, else their
 numbers. A frame is the wanted place, dots are where a block has been.
 """
 
@@ -39,7 +39,7 @@ FIRST, FRAME, LAST = 1200, 250, 2500
 def draw(model: keras.Model, batch: Any, config: Config) -> np.ndarray:
     """A row for each sample: start, where the agent ends, and the target.
 
-    The instruction stands above. Neighbours in a batch are about the same
+    The instruction stands above. Neighbors in a batch are about the same
     board, so that samples come from all over it.
     """
     inputs, targets = (scores.arrays(group) for group in batch)
@@ -94,7 +94,7 @@ def board(
             )
     if wanted is not None:
         half = rules.side * SIDE / (4 * extent(rules))
-        # Two lines, one of which is seen on any colour.
+        # Two lines, one of which is seen on any color.
         _square(pen, _pixel(wanted, rules), half, outline=INK, width=2)
         _square(pen, _pixel(wanted, rules), half - 2, outline=PAPER)
     return np.asarray(picture)
@@ -102,8 +102,8 @@ def board(
 
 def names(rules: Rules) -> list[str]:
     """What blocks are called in texts about their world."""
-    if rules.num_blocks <= len(mini_world.COLOURS):
-        return list(mini_world.COLOURS[: rules.num_blocks])
+    if rules.num_blocks <= len(mini_world.COLORS):
+        return list(mini_world.COLORS[: rules.num_blocks])
     return [str(number) for number in range(1, rules.num_blocks + 1)]
 
 
@@ -119,9 +119,9 @@ def _pixel(place: np.ndarray, rules: Rules) -> np.ndarray:
 
 
 def _square(
-    pen: ImageDraw.ImageDraw, centre: np.ndarray, half: float, **style: Any
+    pen: ImageDraw.ImageDraw, center: np.ndarray, half: float, **style: Any
 ) -> None:
-    pen.rectangle([*(centre - half), *(centre + half - 1)], **style)
+    pen.rectangle([*(center - half), *(center + half - 1)], **style)
 
 
 def caption(text: str, width: int) -> np.ndarray:
@@ -154,12 +154,12 @@ def animate(
         np.concatenate([title, board(path[: time + 1], rules, wanted)])
         for time in range(len(path))
     ]
-    # The colours of the end are those of all: with a palette for each frame
+    # The colors of the end are those of all: with a palette for each frame
     # they would flicker.
-    colours = Image.fromarray(frames[-1]).quantize(256)
+    colors = Image.fromarray(frames[-1]).quantize(256)
     images = [
         Image.fromarray(frame).quantize(
-            palette=colours, dither=Image.Dither.NONE
+            palette=colors, dither=Image.Dither.NONE
         )
         for frame in frames
     ]

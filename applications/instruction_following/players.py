@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Player = Callable[[BatchedWorld], np.ndarray]
 # A planner sees blocks a little beside their places: it keeps away from them
-# this much more than it has to, or less where neighbours touch.
+# this much more than it has to, or less where neighbors touch.
 CARE = {"blocks": 0.002, "mini": -0.3}
 # In block lengths, for every failure.
 MORE_CARE = 0.02

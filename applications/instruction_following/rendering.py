@@ -1,8 +1,8 @@
 """The board from above, for many boards at once and at any resolution.
 
-A pixel has the mean colour of what it covers, so that a picture tells places
-to a fraction of a pixel. Each block is a square of its own colour with a
-square of another colour in its middle: no two blocks look alike.
+A pixel has the mean color of what it covers, so that a picture tells places
+to a fraction of a pixel. Each block is a square of its own color with a
+square of another color in its middle: no two blocks look alike.
 """
 
 import colorsys
@@ -18,8 +18,8 @@ MARK = 0.5
 
 
 def looks(num_blocks: int) -> np.ndarray:
-    """Colours of the blocks and of their marks, (blocks, 2, 3), of [0, 1]."""
-    colours = []
+    """Colors of the blocks and of their marks, (blocks, 2, 3), of [0, 1]."""
+    colors = []
     for index in range(num_blocks):
         hue = index / num_blocks
         body = colorsys.hsv_to_rgb(hue, 1.0, (0.95, 0.65, 0.35)[index % 3])
@@ -28,8 +28,8 @@ def looks(num_blocks: int) -> np.ndarray:
             (0.9, 0.2)[index // 2 % 2],
             (1.0, 0.5, 0.8)[index % 3],
         )
-        colours.append((body, mark))
-    return np.array(colours, "float32")
+        colors.append((body, mark))
+    return np.array(colors, "float32")
 
 
 def extent(rules: Rules) -> float:
@@ -53,22 +53,22 @@ def render(positions: np.ndarray, rules: Rules, resolution: int) -> np.ndarray:
     half = rules.side * scale / 2
     size = int(np.ceil(2 * half)) + 1
     # A block that is not there falls on the margin, which is cut off.
-    centres = np.clip(positions, -extent(rules), extent(rules)) * (1, -1)
-    centres = (centres + extent(rules)) * scale + size
-    centres[positions[..., 0] == ABSENT] = size / 2
-    first = np.floor(centres - half).astype("int32")
-    body = _covered(centres - first, half, size)  # (boards, blocks, 2, size)
-    mark = _covered(centres - first, MARK * half, size)
+    centers = np.clip(positions, -extent(rules), extent(rules)) * (1, -1)
+    centers = (centers + extent(rules)) * scale + size
+    centers[positions[..., 0] == ABSENT] = size / 2
+    first = np.floor(centers - half).astype("int32")
+    body = _covered(centers - first, half, size)  # (boards, blocks, 2, size)
+    mark = _covered(centers - first, MARK * half, size)
     side = resolution + 2 * size
     canvas = np.empty((len(positions), side, side, 3), "float32")
     canvas[:] = BOARD
     within = np.arange(size)
     rows = np.arange(len(positions))[:, None, None]
-    colours = looks(rules.num_blocks)
-    # Block by block, since neighbours share pixels.
-    for block, (body_colour, mark_colour) in enumerate(colours):
-        tint = _square(body[:, block]) * (body_colour - np.array(BOARD))
-        tint += _square(mark[:, block]) * (mark_colour - body_colour)
+    colors = looks(rules.num_blocks)
+    # Block by block, since neighbors share pixels.
+    for block, (body_color, mark_color) in enumerate(colors):
+        tint = _square(body[:, block]) * (body_color - np.array(BOARD))
+        tint += _square(mark[:, block]) * (mark_color - body_color)
         left, top = first[:, block].T
         place = (
             rows,
@@ -79,12 +79,12 @@ def render(positions: np.ndarray, rules: Rules, resolution: int) -> np.ndarray:
     return canvas[:, size:-size, size:-size]
 
 
-def _covered(centre: np.ndarray, half: float, pixels: int) -> np.ndarray:
-    """The share of each of some pixels that is within `half` of a centre."""
+def _covered(center: np.ndarray, half: float, pixels: int) -> np.ndarray:
+    """The share of each of some pixels that is within `half` of a center."""
     left = np.arange(pixels, dtype="float32")
-    centre = centre[..., None]
-    end = np.minimum(centre + half, left + 1)
-    return np.clip(end - np.maximum(centre - half, left), 0, 1)
+    center = center[..., None]
+    end = np.minimum(center + half, left + 1)
+    return np.clip(end - np.maximum(center - half, left), 0, 1)
 
 
 def _square(covered: np.ndarray) -> np.ndarray:

@@ -30,7 +30,7 @@ class Rules:
     margin: float = 0.002
     """How much wider than they are blocks count when they collide."""
     ground: float = 1.25
-    """Largest coordinate of the centre of a block."""
+    """Largest coordinate of the center of a block."""
     horizon: int = 40
     """Actions after which an episode ends."""
 
@@ -53,7 +53,7 @@ class Rules:
 
 
 BLOCKS = Rules()
-# Five by five cells; neighbours touch and do not collide.
+# Five by five cells; neighbors touch and do not collide.
 MINI = Rules(
     num_blocks=3, side=1.0, step=1.0, margin=0.0, ground=2.0, horizon=12
 )

@@ -47,9 +47,9 @@ def vocabulary(config: "Config") -> tuple[str, ...]:
     """The words of the training texts."""
     if config.data_dir is None:
         every = [
-            phrase.format(colour, side, colour)
+            phrase.format(color, side, color)
             for phrase in mini_world.PHRASES
-            for colour in mini_world.COLOURS
+            for color in mini_world.COLORS
             for side in mini_world.SIDES
         ]
         return instructions.vocabulary(every)

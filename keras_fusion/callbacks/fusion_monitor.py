@@ -12,7 +12,7 @@ class FusionMonitor(keras.callbacks.Callback):
     At the end of every epoch it adds to the logs, and so to the progress bar,
     the history and every later callback:
 
-    - `exchanged_share_<modality>`: the share of a modality's penalised
+    - `exchanged_share_<modality>`: the share of a modality's penalized
       channels that is exchanged, over all layers with a penalty or, if none
       has one, over all layers that exchange.
     - `ensemble_weight_<modality>`: its weight in the learned ensemble.
@@ -102,7 +102,7 @@ def exchanges(model):
 
 
 def exchanged_shares(model):
-    """For each modality the exchanged share of its penalised channels.
+    """For each modality the exchanged share of its penalized channels.
 
     Counted over all layers with a penalty or, if none has one, over all that
     exchange.

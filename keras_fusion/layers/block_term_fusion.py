@@ -23,7 +23,7 @@ class BlockTermFusion(keras.layers.Layer):
 
     where `normalize` takes signed square roots and divides by the length.
     Blocks stand between two extremes: one block of the full width is MUTAN, a
-    Tucker fusion; blocks of width one, not normalised, are low-rank bilinear
+    Tucker fusion; blocks of width one, not normalized, are low-rank bilinear
     pooling. Blocks are equally wide but for the last, which may be narrower.
 
     With S features in all N modalities together, blocks of widths `s[c]` and
@@ -37,7 +37,7 @@ class BlockTermFusion(keras.layers.Layer):
         num_blocks: Integer, at most `projection_units`. Defaults to `20`.
         rank: Integer, rank of the slices of each core, the paper's `R`.
             Defaults to `15`, as published.
-        normalize: Boolean. Whether to normalise blocks. Defaults to `True`.
+        normalize: Boolean. Whether to normalize blocks. Defaults to `True`.
 
     Call arguments:
         inputs: List of N >= 2 tensors.
@@ -67,7 +67,7 @@ class BlockTermFusion(keras.layers.Layer):
     - [Ben-younes et al., 2019](https://arxiv.org/abs/1902.00038) (BLOCK) and
       [Ben-younes et al., 2017](https://arxiv.org/abs/1705.06676) (MUTAN), in
       the form of the released code; more than two modalities are our
-      generalisation.
+      generalization.
     """
 
     def __init__(

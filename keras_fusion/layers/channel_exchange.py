@@ -12,10 +12,10 @@ from keras_fusion.layers.input_checks import check_same_shape
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
 class ChannelExchange(keras.layers.Layer):
-    """Normalises every modality on its own, then trades dead channels.
+    """Normalizes every modality on its own, then trades dead channels.
 
     N modalities run through one network with shared convolutions. Behind a
-    convolution this layer normalises each modality `m` with its own scale,
+    convolution this layer normalizes each modality `m` with its own scale,
     shift and statistics, and then replaces every channel whose scale has
     become tiny by the same channel of the other modalities:
 
@@ -28,7 +28,7 @@ class ChannelExchange(keras.layers.Layer):
     same for every sample and position, in training and in inference. Two
     modalities that are both under the threshold swap the channel. A replaced
     channel gets no gradient from the task; its donor gets the sum. With one
-    modality the layer only normalises.
+    modality the layer only normalizes.
 
     An L1 penalty drives scales towards zero. It falls on disjoint parts of
     the channels, near-equal and contiguous, part `m` for modality `m`, so
@@ -37,7 +37,7 @@ class ChannelExchange(keras.layers.Layer):
     initial `gamma`, much more than from `threshold`: watch `exchanged_share`.
 
     Keras's `trainable=False` freezes the statistics and the affine part of a
-    normalisation together. `frozen_statistics=True` uses and keeps the moving
+    normalization together. `frozen_statistics=True` uses and keeps the moving
     statistics, as in inference, while `gamma` and `beta` go on learning.
 
     The layer has `2 * N * channels` trainable weights.
@@ -46,8 +46,8 @@ class ChannelExchange(keras.layers.Layer):
         threshold: Float, at least 0. A channel with `|gamma|` under it is
             replaced; 0 exchanges nothing. Defaults to `0.02`.
         l1: Float, at least 0. Weight of the sum of `|gamma|` over the
-            penalised parts, added once to the model's loss. Defaults to `0`.
-        penalized_only: Boolean. Whether only penalised channels may be
+            penalized parts, added once to the model's loss. Defaults to `0`.
+        penalized_only: Boolean. Whether only penalized channels may be
             exchanged. Defaults to `False`, as published.
         normalization: `"batch"`, or `"instance"` for statistics of each
             sample, which needs at least one position axis. Defaults to
@@ -56,7 +56,7 @@ class ChannelExchange(keras.layers.Layer):
         momentum: Float, momentum of the moving statistics. Defaults to
             `0.99`.
         epsilon: Float added to the variance. Defaults to `1e-3`.
-        frozen_statistics: Boolean. Whether batch normalisation uses the
+        frozen_statistics: Boolean. Whether batch normalization uses the
             moving statistics in training too. Defaults to `False`.
         synchronized: Boolean. Whether batch statistics are those of all
             replicas of a distribution strategy. Defaults to `True`.
@@ -91,7 +91,7 @@ class ChannelExchange(keras.layers.Layer):
 
     - [Wang et al., 2020](https://arxiv.org/abs/2011.05005), equation 6, in
       the form of its released code: the absolute value is compared, equality
-      keeps, and whole normalised outputs are averaged, shifts included.
+      keeps, and whole normalized outputs are averaged, shifts included.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class ChannelExchange(keras.layers.Layer):
             self._reduction_axes.remove(0)
             if not self._reduction_axes:
                 raise ValueError(
-                    f"{self.name} with instance normalisation needs a "
+                    f"{self.name} with instance normalization needs a "
                     "position axis besides batch and channels. Received: "
                     f"input shape {tuple(input_shape[0])}. "
                     'Use `normalization="batch"`.'
@@ -267,7 +267,7 @@ class ChannelExchange(keras.layers.Layer):
 
     @property
     def exchanged_share(self):
-        """Array `(N,)`: the replaced share of the penalised channels."""
+        """Array `(N,)`: the replaced share of the penalized channels."""
         replaced = self.exchanged & self.penalized
         return replaced.sum(axis=1) / np.maximum(1, self.penalized.sum(axis=1))
 

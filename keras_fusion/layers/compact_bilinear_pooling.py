@@ -33,7 +33,7 @@ class CompactBilinearPooling(keras.layers.Layer):
     Args:
         units: Integer, width of the output, the paper's `d`. Published models
             have 16,000.
-        normalize: Boolean. Whether to normalise. Defaults to `True`.
+        normalize: Boolean. Whether to normalize. Defaults to `True`.
         seed: Integer or `None`, seed of the places and signs.
 
     Call arguments:
@@ -59,7 +59,7 @@ class CompactBilinearPooling(keras.layers.Layer):
     Reference:
 
     - [Fukui et al., 2016](https://arxiv.org/abs/1606.01847), algorithm 1;
-      more than two modalities are our generalisation.
+      more than two modalities are our generalization.
     """
 
     def __init__(self, units, normalize=True, seed=None, **kwargs):

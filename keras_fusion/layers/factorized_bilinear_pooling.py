@@ -17,13 +17,13 @@ class FactorizedBilinearPooling(keras.layers.Layer):
     block is the bilinear form `x' U[i] V[i]' y`:
 
         z = dropout((U[0]' x[0] + c[0]) * (U[1]' x[1] + c[1]) * ...)
-        output[i] = sum of z over window i of `rank` neighbours
+        output[i] = sum of z over window i of `rank` neighbors
 
     A signed square root and division by the length follow, since products of
     features vary much more in size than features do. This is MFB. With
     `num_blocks` above 1 it is MFH: block `p` multiplies its product by that
     of block `p - 1`, which raises the order of the form, and the blocks,
-    normalised one by one, lie side by side in the output.
+    normalized one by one, lie side by side in the output.
 
     With S features in all N modalities together, the layer has
     `(S + N) * rank * units` weights, `N * rank * units` fewer without
@@ -36,7 +36,7 @@ class FactorizedBilinearPooling(keras.layers.Layer):
         num_blocks: Integer, order of the chain: 1 is MFB. Defaults to `1`.
         dropout: Float, rate of the dropout of the products. Defaults to
             `0.1`, as published.
-        normalize: Boolean. Whether to normalise. Defaults to `True`.
+        normalize: Boolean. Whether to normalize. Defaults to `True`.
         projection_bias: Boolean. Whether projections have the biases `c`.
             Defaults to `True`.
         seed: Integer or `None`, seed of the dropout.
@@ -71,7 +71,7 @@ class FactorizedBilinearPooling(keras.layers.Layer):
 
     - [Yu et al., 2017](https://arxiv.org/abs/1708.01471) (MFB) and
       [Yu et al., 2018](https://arxiv.org/abs/1708.03619) (MFH); more than two
-      modalities are our generalisation.
+      modalities are our generalization.
     """
 
     def __init__(

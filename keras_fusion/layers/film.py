@@ -19,7 +19,7 @@ class FiLM(keras.layers.Layer):
     `gamma` is 1 plus what is learned, so that small weights modulate little
     instead of silencing the channels; with `kernel_initializer="zeros"` the
     layer starts as the identity and can be put into a trained network. Place
-    it behind a normalisation without scale and shift of its own.
+    it behind a normalization without scale and shift of its own.
 
     With F conditioning features the layer has `2 * (F + 1) * channels`
     weights.

@@ -63,7 +63,7 @@ class GatedMultimodalUnit(keras.layers.Layer):
 
     - [Arevalo et al., 2017](https://arxiv.org/abs/1702.01992), the gated
       multimodal unit; tied gates of more than two modalities are our
-      generalisation of its bimodal form.
+      generalization of its bimodal form.
     """
 
     def __init__(self, units, activation="tanh", tied_gates=True, **kwargs):

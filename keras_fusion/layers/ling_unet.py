@@ -72,7 +72,7 @@ class LingUNet(keras.layers.Layer):
     Reference:
 
     - [Misra et al., 2018](https://arxiv.org/abs/1809.00786), LINGUNET, as its
-      text defines it: the released code leaves out a few normalisations and
+      text defines it: the released code leaves out a few normalizations and
       activations.
     """
 
@@ -153,7 +153,7 @@ class LingUNet(keras.layers.Layer):
         if shrunk == [1, 1]:
             raise ValueError(
                 f"{self.name} would shrink maps to one pixel, whose "
-                "normalisation is zero. Received: input shape "
+                "normalization is zero. Received: input shape "
                 f"{tuple(inputs_shape)} with depth={self.depth} and "
                 f"strides={self.strides}. Lower one of them."
             )

@@ -67,17 +67,17 @@ def check_padding(padding, rank):
     )
 
 
-def plan_axis(size, kernel_size, stride, dilation, padding, centred=False):
+def plan_axis(size, kernel_size, stride, dilation, padding, centered=False):
     """Places windows as Keras's convolutions do.
 
-    `centred` is Keras 2's way in locally connected layers: under `"same"` the
+    `centered` is Keras 2's way in locally connected layers: under `"same"` the
     middle of the first window falls on the first position.
     """
     extent = dilation * (kernel_size - 1) + 1
     before, after = 0, 0
     if padding == "same":
         needed = (math.ceil(size / stride) - 1) * stride + extent
-        before = extent // 2 if centred else max(0, needed - size) // 2
+        before = extent // 2 if centered else max(0, needed - size) // 2
         after = max(0, needed - size - before)
     elif padding == "causal":
         before = extent - 1

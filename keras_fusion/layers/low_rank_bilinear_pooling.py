@@ -67,7 +67,7 @@ class LowRankBilinearPooling(keras.layers.Layer):
     Reference:
 
     - [Kim et al., 2017](https://arxiv.org/abs/1610.04325), equations 3 to 7;
-      more than two modalities are our generalisation.
+      more than two modalities are our generalization.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ class MissingModalityToken(keras.layers.Layer):
     """Puts a learned vector in the place of a modality that is absent.
 
     Zeros are a value like any other: a black image is not a missing one. With
-    a vector `t[m]` for each modality, which the network can recognise,
+    a vector `t[m]` for each modality, which the network can recognize,
 
         output[m][i] = inputs[m][i]   if sample i has modality m
                        t[m]           otherwise, at every position

@@ -69,7 +69,7 @@ class PairwiseBilinearAttention(keras.layers.Layer):
 
     - [Kim et al., 2018](https://arxiv.org/abs/1805.07932), bilinear attention
       networks with residual learning, in the form of its released code
-      without weight normalisation, dropout and the counting module.
+      without weight normalization, dropout and the counting module.
     """
 
     def __init__(

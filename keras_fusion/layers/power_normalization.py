@@ -1,4 +1,4 @@
-"""The normalisation that bilinear vectors share."""
+"""The normalization that bilinear vectors share."""
 
 from keras import ops
 

@@ -25,7 +25,7 @@ class Refiner(keras.layers.Layer):
 
     The output is `z`, exactly as the fusion made it; the loss is added to the
     model's. So the fused vector cannot forget a modality, and as no label is
-    needed, unlabelled data can train it alone.
+    needed, unlabeled data can train it alone.
 
     By default the targets are the inputs themselves, without gradient: with
     `stop_gradient=False` trainable encoders can lower the loss by making their

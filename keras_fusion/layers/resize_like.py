@@ -19,7 +19,7 @@ class ResizeLike(keras.layers.Layer):
     `keras.ops.image.resize`, which needs sizes that are known.
 
     Args:
-        align_corners: Boolean. Whether the centres of the corner pixels fall
+        align_corners: Boolean. Whether the centers of the corner pixels fall
             together. Defaults to `False`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.

@@ -16,7 +16,7 @@ class SqueezeExcite(keras.layers.Layer):
         h = relu(W z + b)
         output = x * sigmoid(V h + c)
 
-    In a residual block it stands behind the last normalisation and before
+    In a residual block it stands behind the last normalization and before
     the addition. With C channels and `units = C // ratio`, the layer has
     `(2 * C + 1) * units + C` trainable weights.
 

@@ -52,7 +52,7 @@ class SqueezeExciteFusion(keras.layers.Layer):
     Reference:
 
     - [Hu et al., 2018](https://arxiv.org/abs/1709.01507), equations 2 to 4,
-      with a squeeze shared by the modalities, our generalisation.
+      with a squeeze shared by the modalities, our generalization.
     """
 
     def __init__(self, ratio=16, **kwargs):

@@ -28,7 +28,7 @@ class TextConvolution(keras.layers.Layer):
     Args:
         filters: Integer, channels of the output.
         kernel_size: Integer. Defaults to `1`, as published.
-        normalize: Boolean. Whether to normalise kernels. Defaults to `True`.
+        normalize: Boolean. Whether to normalize kernels. Defaults to `True`.
 
     Call arguments:
         inputs: Tensor, the maps.
@@ -56,7 +56,7 @@ class TextConvolution(keras.layers.Layer):
     Reference:
 
     - [Misra et al., 2018](https://arxiv.org/abs/1809.00786), the text kernels
-      of LINGUNET; kernels larger than 1 are our generalisation.
+      of LINGUNET; kernels larger than 1 are our generalization.
     """
 
     def __init__(self, filters, kernel_size=1, normalize=True, **kwargs):
@@ -96,7 +96,7 @@ class TextConvolution(keras.layers.Layer):
         return ops.cast(kernels, self.compute_dtype)
 
     def _patches(self, maps):
-        """The neighbourhood of each pixel, `(batch, height, width, taps)`."""
+        """The neighborhood of each pixel, `(batch, height, width, taps)`."""
         size = self.kernel_size
         if size == 1:
             return maps

@@ -38,9 +38,9 @@ class MultiSimilarityLoss(keras.losses.Loss):
 
     Call arguments:
         y_true: Labels: integers under 2^24 of shape `(batch,)` or
-            `(batch, 1)`, -1 for an unlabelled sample; or rows
+            `(batch, 1)`, -1 for an unlabeled sample; or rows
             `(batch, labels)` of 0 and 1, in which samples that share a label
-            are positives, -1 in the row of an unlabelled sample. Unlabelled
+            are positives, -1 in the row of an unlabeled sample. Unlabeled
             samples are neither anchors nor partners.
         y_pred: Embeddings of shape `(batch, features)`.
 

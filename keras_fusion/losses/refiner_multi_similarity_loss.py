@@ -45,7 +45,7 @@ class RefinerMultiSimilarityLoss(keras.losses.Loss):
     Reference:
 
     - [Sankaran et al., 2021](https://arxiv.org/abs/2104.03435), as in the
-      first author's released code, with vectors normalised.
+      first author's released code, with vectors normalized.
     """
 
     def __init__(

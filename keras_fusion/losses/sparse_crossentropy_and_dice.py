@@ -7,7 +7,7 @@ class SparseCrossentropyAndDice(keras.losses.Loss):
     """Cross-entropy of the pixels plus the Dice loss of the classes' areas.
 
     For each sample, with p the predicted probabilities, t the one-hot labels
-    and sums over the sample's labelled pixels:
+    and sums over the sample's labeled pixels:
 
         crossentropy = mean of -log p[label]
         dice         = 1 - mean over classes of

@@ -6,7 +6,7 @@ from keras import ops
 class MeanClassAccuracy(keras.metrics.MeanIoU):
     """Mean over the classes of the share of their pixels that is right.
 
-        accuracy of class c = right pixels of c / labelled pixels of c
+        accuracy of class c = right pixels of c / labeled pixels of c
 
     Every class counts the same, however small. Classes that the labels do
     not contain are left out. Counts are summed over all batches first, so
@@ -31,7 +31,7 @@ class MeanClassAccuracy(keras.metrics.MeanIoU):
 
     def result(self):
         counts = ops.cast(self.total_cm, "float32")
-        labelled = ops.sum(counts, axis=1)
-        accuracy = ops.divide_no_nan(ops.diagonal(counts), labelled)
-        present = ops.sum(ops.cast(labelled > 0, "float32"))
+        labeled = ops.sum(counts, axis=1)
+        accuracy = ops.divide_no_nan(ops.diagonal(counts), labeled)
+        present = ops.sum(ops.cast(labeled > 0, "float32"))
         return ops.divide_no_nan(ops.sum(accuracy), present)

@@ -4,7 +4,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
 class PixelAccuracy(keras.metrics.MeanIoU):
-    """Share of the labelled pixels that are classified rightly.
+    """Share of the labeled pixels that are classified rightly.
 
     Keras's `SparseCategoricalAccuracy` with a class to ignore: pixels that
     carry `ignore_class` count neither as right nor as wrong.

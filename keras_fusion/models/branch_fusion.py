@@ -37,7 +37,7 @@ def squeeze_excite_gates(branches, stage, stages):
     return branches, branches
 
 
-# "exchange" acts inside the bottlenecks, in their second normalisation.
+# "exchange" acts inside the bottlenecks, in their second normalization.
 FUSIONS = {
     "exchange": branches_apart,
     "none": branches_apart,

@@ -167,7 +167,7 @@ def gated(vectors, head):
 
 
 def normalize(fused, head):
-    """Normalises the fused vector over the batch, then rectifies it.
+    """Normalizes the fused vector over the batch, then rectifies it.
 
     `"vector"` is what the shipped network computes: one mean, variance, scale
     and shift for all features. `"channel"` has them for each feature.

@@ -119,7 +119,7 @@ def convolutional_fusion_network(
             one over the number of branches, of which `0.333` is short.
         fusion_bias: Boolean, whether the fusion has a bias.
         fusion_activation: Activation of the fusion.
-        fused_normalization: `None`; `"vector"` to normalise the fused vector
+        fused_normalization: `None`; `"vector"` to normalize the fused vector
             with one mean and variance for all features, as shipped for
             ImageNet; or `"channel"`. ReLU follows it in place of
             `fusion_activation`.

@@ -9,10 +9,10 @@ CONVOLUTION = re.compile(r"conv(\d+)_block(\d+)_(\d)_conv")
 def load_imagenet_encoder(model, source):
     """Starts the encoder of a model from a `keras.applications` ResNet.
 
-    Copies every convolution, and every normalisation into all modalities:
+    Copies every convolution, and every normalization into all modalities:
     scale, shift and moving statistics. The source's convolutions have
     biases and the model's have none, so they are taken off the means of the
-    normalisations behind them, which is the same as long as these use their
+    normalizations behind them, which is the same as long as these use their
     moving statistics. The decoder stays as it is.
 
     If all images are preprocessed as the source wants them, each branch then

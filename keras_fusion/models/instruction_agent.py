@@ -45,7 +45,7 @@ def instruction_agent(
         P(stop) = softmax(direction)[4]
 
     The defaults are the published network, with 846,917 weights. Each picture
-    stack is standardised as a whole, black frames included.
+    stack is standardized as a whole, black frames included.
 
     `fusion` says how the words meet the map before the joint vector, which
     sees the words in any case:
@@ -65,7 +65,7 @@ def instruction_agent(
         num_blocks: Integer, blocks that there may be.
         num_words: Integer, rows of the table of words; 0 is padding.
         picture_shape: Height, width and channels of the stack of pictures:
-            five frames of three colours as published.
+            five frames of three colors as published.
         fusion: One of the names above.
         coordinates: Boolean, whether the map gets two more channels, the row
             and the column of each cell from -1 to 1, before the fusion.

@@ -36,9 +36,9 @@ def refinenet(
     """RefineNet on ResNet bottlenecks, for aligned images of N modalities.
 
     All modalities run through one network: each convolution is one layer,
-    called once for each of them, and each normalisation is one
+    called once for each of them, and each normalization is one
     `ChannelExchange` with scales, shifts and statistics for each of them.
-    The decoder has no normalisation. Inputs are a dict of images keyed by
+    The decoder has no normalization. Inputs are a dict of images keyed by
     modality, of any height and width. Outputs are a dict of logits of the
     same height and width, keyed by modality, and `"ensemble"`, their sum by
     the softmax of learned weights, whose loss trains these weights only.
@@ -60,7 +60,7 @@ def refinenet(
     and no penalty. Its one output is named after it. It keeps the ensemble's
     single weight, of which the softmax is 1 and the gradient 0, so that the
     trainable weights are those published for one modality, and each further
-    one adds twice the channels of all normalisations, plus 1.
+    one adds twice the channels of all normalizations, plus 1.
 
     The defaults are the published network of 101 layers; `blocks` of
     `(3, 4, 6, 3)` and `(3, 8, 36, 3)` are those of 50 and 152. Trainable
@@ -70,7 +70,7 @@ def refinenet(
 
     Args:
         modalities: Names of the inputs, in the order of the rows of the
-            normalisations' weights. Every one but `"ensemble"` will do.
+            normalizations' weights. Every one but `"ensemble"` will do.
         num_classes: Integer, channels of the logits.
         image_shape: Shape of the images of every modality without the batch
             dimension; only the channels must be known. Tile a map of one
@@ -80,7 +80,7 @@ def refinenet(
         exchange_stages: Numbers from 1 of the encoder's stages in which
             branches exchange channels, or gate each other.
         threshold: Float, scale under which a channel is exchanged.
-        l1: Float, weight of the sum of the penalised scales, which is added
+        l1: Float, weight of the sum of the penalized scales, which is added
             to the loss once. The published code adds `2e-4` once for each of
             the outputs, `6e-4` in all for two modalities.
         penalized_only: Boolean, whether only channels under the penalty may
@@ -95,11 +95,11 @@ def refinenet(
         stride_on: `"3x3"` as published, or `"1x1"` as in
             `keras.applications`: the convolution of a stage's first
             bottleneck that halves the resolution.
-        momentum: Float, of the normalisations' moving statistics.
-        epsilon: Float, of the normalisations; `1.001e-5` in
+        momentum: Float, of the normalizations' moving statistics.
+        epsilon: Float, of the normalizations; `1.001e-5` in
             `keras.applications`.
         frozen_statistics: Boolean, whether moving statistics stay as they
-            are and normalise in training too, as published for training that
+            are and normalize in training too, as published for training that
             starts from ImageNet weights.
         decoder: `"refinenet"`, or `"branches"`, ours: convolutional fusion
             without pooling. A 1x1 convolution brings the maps of each stage

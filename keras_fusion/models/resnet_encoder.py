@@ -1,7 +1,7 @@
 """ResNet bottlenecks for branches that share every convolution.
 
 A function here takes and returns one tensor for each modality. Each
-convolution is one layer, called once for each of them; each normalisation is
+convolution is one layer, called once for each of them; each normalization is
 one `ChannelExchange`, which holds the scales and statistics of them all.
 """
 

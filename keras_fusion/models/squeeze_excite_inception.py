@@ -64,8 +64,8 @@ def squeeze_excite_inception(
             `None` for no gates.
         stem: `"imagenet"`, which leaves an eighth of the resolution, or
             `"small"`, a 3x3 convolution that keeps it, for small images.
-        momentum: Float, of the normalisations' moving statistics.
-        epsilon: Float, of the normalisations.
+        momentum: Float, of the normalizations' moving statistics.
+        epsilon: Float, of the normalizations.
         dropout: Float, share dropped before the classifier.
         name: Name of the model.
 

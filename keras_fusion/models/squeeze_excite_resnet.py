@@ -20,7 +20,7 @@ def squeeze_excite_resnet(
 ):
     """ResNet whose blocks weigh their channels before the addition.
 
-    A bottleneck of 1x1, 3x3 and 1x1 convolutions, each normalised, ends in a
+    A bottleneck of 1x1, 3x3 and 1x1 convolutions, each normalized, ends in a
     `SqueezeExcite` on what is added to the shortcut. `blocks` of
     `(3, 4, 6, 3)`, `(3, 4, 23, 3)` and `(3, 8, 36, 3)` are SE-ResNet-50, 101
     and 152; the gates add 2,530,992, 4,777,712 and 6,629,040 weights to the
@@ -42,8 +42,8 @@ def squeeze_excite_resnet(
         stem: `"imagenet"`, a 7x7 convolution and a pooling that leave a
             quarter of the resolution, or `"small"`, a 3x3 convolution that
             keeps it, for small images.
-        momentum: Float, of the normalisations' moving statistics.
-        epsilon: Float, of the normalisations.
+        momentum: Float, of the normalizations' moving statistics.
+        epsilon: Float, of the normalizations.
         dropout: Float, share dropped before the classifier.
         name: Name of the model.
 

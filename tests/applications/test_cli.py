@@ -45,7 +45,7 @@ def test_without_arguments_the_tasks_are_listed():
         text=True,
         check=True,
     )
-    assert "rgbd_segmentation" in process.stdout
+    assert "semantic_segmentation" in process.stdout
     assert process.stderr == ""
 
 
@@ -139,7 +139,7 @@ def test_a_config_file_gives_the_values_that_flags_change(
 
 
 def test_unknown_words_are_named(fail):
-    assert "rgbd_segmentation" in fail("nonsense")
+    assert "semantic_segmentation" in fail("nonsense")
     assert "evaluate" in fail("toy", "retrain")
     assert "options: --epoch" in fail("toy", "train", "--epoch", "3")
     assert "stray" in fail("toy", "train", "stray")

@@ -13,12 +13,12 @@ from applications.image_classification.data import augment
 from applications.image_classification.data import interleaved
 from applications.image_classification.data import load_data
 from applications.image_classification.data import standardize
-from applications.image_classification.sources import labelled_splits
+from applications.image_classification.sources import labeled_splits
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Images whose grey level is their number; a third as many are of b."""
+    """Images whose gray level is their number; a third as many are of b."""
     root = tmp_path_factory.mktemp("levels")
     for index in range(40):
         path = root / ("b" if index % 4 == 3 else "a") / f"{index}.png"
@@ -40,7 +40,7 @@ def batches(config, count, first_epoch=0):
 
 
 def numbers(batch):
-    """Which images are in a batch, by their grey levels."""
+    """Which images are in a batch, by their gray levels."""
     levels = np.rint((batch[0]["image"] + 1) * 127.5).astype(int)
     return levels[:, 0, 0, 0]
 
@@ -100,7 +100,7 @@ def test_classes_take_turns_where_nothing_is_learned():
     assert order.tolist() == [0, 6, 4, 1, 5, 2, 3]
 
 
-def test_contrast_is_normalised_image_by_image(rng):
+def test_contrast_is_normalized_image_by_image(rng):
     images = rng.integers(0, 256, (5, 8, 8, 3)).astype("uint8")
     config = Config(contrast_scale=2.5)
     outputs = standardize(images, config).numpy().reshape(5, -1)
@@ -117,7 +117,7 @@ def test_images_without_contrast_are_held_by_the_floor():
     np.testing.assert_allclose(np.abs(outputs[1]), 0.5, rtol=1e-5)
 
 
-def test_other_ways_to_standardise():
+def test_other_ways_to_standardize():
     images = np.array([0, 255], "uint8").reshape(1, 2, 1, 1) + np.zeros(
         (1, 2, 1, 3), "uint8"
     )
@@ -165,9 +165,9 @@ def test_without_augmentation_images_stay_as_they_are(places):
 
 
 def test_a_limit_takes_the_first_of_every_class(config):
-    limited = labelled_splits(dataclasses.replace(config, limit=3))
+    limited = labeled_splits(dataclasses.replace(config, limit=3))
     assert np.bincount(limited["train"].labels).tolist() == [3, 3]
-    whole = labelled_splits(config)
+    whole = labeled_splits(config)
     assert len(limited["validation"].labels) == len(whole["validation"].labels)
     first = limited["train"].images[limited["train"].labels == 0]
     np.testing.assert_array_equal(first[:, 0, 0, 0], [0, 1, 2])
@@ -176,13 +176,13 @@ def test_a_limit_takes_the_first_of_every_class(config):
 def test_images_are_brought_to_the_shape_that_is_asked_for(config):
     for shape in ((8, 8, 3), (2, 3, 1)):
         other = dataclasses.replace(config, image_shape=shape)
-        images = labelled_splits(other)["train"].images
+        images = labeled_splits(other)["train"].images
         assert images.shape[1:] == shape
         assert sorted(images[:, 0, 0, 0]) == sorted(
-            labelled_splits(config)["train"].images[:, 0, 0, 0]
+            labeled_splits(config)["train"].images[:, 0, 0, 0]
         )
     shape = (16, 16, 3)
-    digits = labelled_splits(Config(image_shape=shape, classes=()))["train"]
+    digits = labeled_splits(Config(image_shape=shape, classes=()))["train"]
     assert digits.images.shape[1:] == shape
 
 
@@ -195,7 +195,7 @@ def test_companions_get_the_label_too(config):
 
 
 class Levels(tfds.core.GeneratorBasedBuilder):
-    """Images of one grey level, and its rest by 3."""
+    """Images of one gray level, and its rest by 3."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -227,7 +227,7 @@ def test_a_prepared_tfds_set_is_read_from_its_folder(tmp_path):
     config = prepare(Config(data_dir=str(builder.data_dir), held_out=0.2))
     assert config.classes == ("x", "y", "z")
     assert config.image_shape == (4, 6, 3)
-    splits = labelled_splits(config)
+    splits = labeled_splits(config)
     sizes = {name: len(split.labels) for name, split in splits.items()}
     assert sizes == {"train": 24, "validation": 6, "test": 6}
     for split in splits.values():

@@ -17,7 +17,7 @@ from applications.instruction_following.rules import BLOCKS
 from applications.instruction_following.rules import MINI
 
 
-def test_a_block_is_drawn_where_it_stands_in_its_own_colours():
+def test_a_block_is_drawn_where_it_stands_in_its_own_colors():
     positions = np.full((1, 20, 2), ABSENT)
     positions[0, 3] = (0.5, -0.25)
     picture = render(positions, BLOCKS, 240)[0]
@@ -39,8 +39,8 @@ def test_a_block_is_drawn_where_it_stands_in_its_own_colours():
 
 def test_no_two_blocks_look_alike():
     for count in (3, 20):
-        colours = looks(count).reshape(count, 6)
-        apart = np.abs(colours[:, None] - colours).max(axis=-1)
+        colors = looks(count).reshape(count, 6)
+        apart = np.abs(colors[:, None] - colors).max(axis=-1)
         assert apart[~np.eye(count, dtype=bool)].min() > 0.1
 
 
@@ -211,8 +211,8 @@ def test_what_a_planner_is_to_see_is_in_the_picture():
     for picture, cells in zip(inputs["picture"], targets["cells"], strict=True):
         for block, cell in enumerate(cells):
             row, column = np.array(divmod(cell, side)) * 4 + 2
-            colours = looks(3)[block]
-            apart = np.abs(picture[row, column] - colours).max(axis=1).min()
+            colors = looks(3)[block]
+            apart = np.abs(picture[row, column] - colors).max(axis=1).min()
             assert apart < 0.05
 
 

@@ -104,6 +104,6 @@ def test_an_animation_shows_every_time_and_holds_the_end(path, times, tmp_path):
         image.seek(shown - 1)
         assert image.info["duration"] >= pictures.LAST or times == 1
         end = np.asarray(image.convert("RGB"))[-pictures.SIDE :]
-    # A palette has fewer colours than the letters' edges.
+    # A palette has fewer colors than the letters' edges.
     assert np.abs(end - last).max() < 64
     assert (end == last).mean() > 0.95

@@ -308,7 +308,7 @@ def test_generated_boards_can_be_solved_and_say_where(rng):
     for row in rows:
         words = episodes.texts[row].split()
         named = [
-            mini_world.COLOURS.index(w) for w in words if w in "red green blue"
+            mini_world.COLORS.index(w) for w in words if w in "red green blue"
         ]
         assert named[0] == episodes.block[row]
         beside = goals[row] - episodes.start[row, named[1]]

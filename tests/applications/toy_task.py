@@ -92,7 +92,7 @@ def build_model(config: Config) -> keras.Model:
     x = keras.layers.Concatenate()(list(inputs.values()))
     x = keras.layers.Dense(
         8,
-        # The normalisation removes a bias; its gradient would be rounding.
+        # The normalization removes a bias; its gradient would be rounding.
         use_bias=False,
         kernel_initializer=keras.initializers.VarianceScaling(config.kernel),
     )(x)

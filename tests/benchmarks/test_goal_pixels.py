@@ -44,8 +44,8 @@ def test_a_goal_is_the_pixel_that_the_words_say(rng):
     for picture, text, goal in zip(
         inputs["picture"], inputs["text"], goals, strict=True
     ):
-        relation, colour = text - (2, 7)
-        row, column = np.argwhere(picture[..., colour])[0]
+        relation, color = text - (2, 7)
+        row, column = np.argwhere(picture[..., color])[0]
         named = {
             "here": (row, column),
             "above": (row - 1, column),

@@ -10,7 +10,7 @@ tensorflow_only = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="writes with TensorFlow"
 )
 
-# Of 4 channels the first 2 are penalised for rgb, the last 2 for depth.
+# Of 4 channels the first 2 are penalized for rgb, the last 2 for depth.
 SHALLOW = [[0.01, 0.5, 0.0, 0.0], [0.0, 0.0, 0.02, -0.03]]
 DEEP = [[-0.019, 0.0, 1.0, 1.0], [1.0, 1.0, 0.0, -0.5]]
 X = np.zeros((2, 4), "float32")

@@ -116,7 +116,7 @@ CASES = [
         text_convolution(1, 3),
     ),
     Case(
-        "text_convolution_of_neighbourhoods",
+        "text_convolution_of_neighborhoods",
         lambda: layers.TextConvolution(3, kernel_size=3),
         ((6, 4, 5, 2), (6, 4)),
         text_convolution(3, 3),

@@ -28,7 +28,7 @@ def exchange(gamma, beta=0.0, **kwargs):
 
 
 def exchange_of_shifts(gamma, beta, **kwargs):
-    """Zeros go in, so that every normalised output is exactly its shift."""
+    """Zeros go in, so that every normalized output is exactly its shift."""
     layer = exchange(gamma, beta, **kwargs)
     zeros = np.zeros((1, 1, 1, layer.gamma.shape[1]), "float32")
     outputs = arrays(layer([zeros] * len(gamma)))
@@ -60,7 +60,7 @@ def test_three_modalities_take_the_mean_of_the_others_with_their_shifts():
     assert exchange_of_shifts(gamma, beta) == expected
 
 
-def test_threshold_zero_is_normalisation_alone(rng):
+def test_threshold_zero_is_normalization_alone(rng):
     x, beta = images(rng), rng.normal(size=(2, 4))
     alone = [
         exchange(GAMMA[m : m + 1], beta[m : m + 1])([x[m]])[0] for m in range(2)
@@ -84,7 +84,7 @@ def test_equal_modalities_have_nothing_to_exchange(rng, modalities):
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_one_modality_is_batch_normalised_as_keras_does(rng, training):
+def test_one_modality_is_batch_normalized_as_keras_does(rng, training):
     (x,) = images(rng, modalities=1)
     reference = keras.layers.BatchNormalization()
     layer = ChannelExchange()
@@ -108,7 +108,7 @@ def test_one_modality_is_batch_normalised_as_keras_does(rng, training):
     assert not layer.exchanged.any()
 
 
-def test_instance_statistics_are_those_of_keras_group_normalisation(rng):
+def test_instance_statistics_are_those_of_keras_group_normalization(rng):
     x = images(rng)
     layer = ChannelExchange(normalization="instance", threshold=0)
     reference = keras.layers.GroupNormalization(groups=4, axis=-1)
@@ -200,7 +200,7 @@ def test_task_gradient_goes_to_the_donor_alone(rng):
     u = images(rng, channels=3)
     # Kept in both; replaced in the first; swapped.
     gamma = np.float32([[0.5, 0.01, 0.01], [-2.0, 0.5, -0.01]])
-    # The sums of upstream gradients that reach each normalised channel.
+    # The sums of upstream gradients that reach each normalized channel.
     reach = [u[0].copy(), u[1].copy()]
     reach[0][..., 1], reach[1][..., 1] = 0, u[0][..., 1] + u[1][..., 1]
     reach[0][..., 2], reach[1][..., 2] = u[1][..., 2], u[0][..., 2]
@@ -261,7 +261,7 @@ def test_numbers_gone_bad_in_a_replaced_channel_do_not_spread(
         (1, 4, [4]),
     ],
 )
-def test_penalised_parts_are_disjoint_contiguous_and_cover_all(
+def test_penalized_parts_are_disjoint_contiguous_and_cover_all(
     modalities, channels, sizes
 ):
     layer = exchange(np.ones((modalities, channels)), l1=1.0)
@@ -318,8 +318,8 @@ def test_penalty_alone_moves_a_scale_as_published():
         velocity = 0.9 * velocity - 5e-4 * (6e-4 + 1e-5 * scale)
         scale += velocity
     assert scale == pytest.approx(0.0604, abs=5e-5)
-    penalised = gamma[[0, 1], [0, 1]]
-    np.testing.assert_allclose(penalised, scale, atol=5e-5)
+    penalized = gamma[[0, 1], [0, 1]]
+    np.testing.assert_allclose(penalized, scale, atol=5e-5)
     np.testing.assert_allclose(gamma[[0, 1], [1, 0]], 0.1, atol=1e-4)
 
 

@@ -72,18 +72,18 @@ def test_wrong_input_explains_itself():
 
 
 def goal_pixels(rng, size):
-    """Maps with a pixel of each of three colours; a cell beside one of them."""
+    """Maps with a pixel of each of three colors; a cell beside one of them."""
     places = np.stack([rng.permutation(36)[:3] for _ in range(size)])
     rows, columns = 1 + places // 6, 1 + places % 6
     maps = np.zeros((size, 8, 8, 3), "float32")
     samples = np.arange(size)
-    for colour in range(3):
-        maps[samples, rows[:, colour], columns[:, colour], colour] = 1
-    colour, relation = rng.integers(3, size=size), rng.integers(5, size=size)
+    for color in range(3):
+        maps[samples, rows[:, color], columns[:, color], color] = 1
+    color, relation = rng.integers(3, size=size), rng.integers(5, size=size)
     down, along = np.array([(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)]).T
-    goal = 8 * (rows[samples, colour] + down[relation])
-    goal += columns[samples, colour] + along[relation]
-    text = np.concatenate([np.eye(3)[colour], np.eye(5)[relation]], axis=1)
+    goal = 8 * (rows[samples, color] + down[relation])
+    goal += columns[samples, color] + along[relation]
+    text = np.concatenate([np.eye(3)[color], np.eye(5)[relation]], axis=1)
     return [maps, text.astype("float32")], goal
 
 
@@ -103,7 +103,7 @@ def test_case_10_finds_the_goal_pixel_that_a_text_names(rng):
     loss, accuracy = model.evaluate(x, goal, batch_size=500, verbose=0)
     assert accuracy >= 0.97
     assert loss / np.log(2) <= 0.2
-    # Without the text, three colours and five relations are a guess.
+    # Without the text, three colors and five relations are a guess.
     _, blind = model.evaluate(
         [x[0], np.zeros_like(x[1])], goal, batch_size=500, verbose=0
     )

@@ -125,7 +125,7 @@ def imagenet_network(fuses):
     ],
 )
 def test_networks_have_the_published_number_of_weights(arguments, plain, total):
-    """Case 18, with normalisations counted as scale and shift."""
+    """Case 18, with normalizations counted as scale and shift."""
     for fuses, expected in ((False, plain), (True, total)):
         if arguments:
             model = cifar_network(*arguments, fuses)
@@ -135,8 +135,8 @@ def test_networks_have_the_published_number_of_weights(arguments, plain, total):
         assert sum(np.prod(w.shape) for w in weights) == expected
 
 
-def test_fused_vector_is_normalised_as_a_whole():
-    """Case 20, the shipped behaviour: 2 trainable and 2 moving values."""
+def test_fused_vector_is_normalized_as_a_whole():
+    """Case 20, the shipped behavior: 2 trainable and 2 moving values."""
     norm = imagenet_network(fuses=True).get_layer("fused_norm")
     assert [w.shape for w in norm.weights] == [(1,)] * 4
 

@@ -16,9 +16,9 @@ CLOSE = 5e-4
 SLOTS = list(itertools.product(range(5, 9), range(9, 14), range(14, 17)))
 
 
-def slot_caption(colour, shape, place):
+def slot_caption(color, shape, place):
     """A caption such as "a red disc on the left </s>", of 17 words."""
-    return [1, colour, shape, 2, 3, place, 4]
+    return [1, color, shape, 2, 3, place, 4]
 
 
 def slot_images():
@@ -76,20 +76,20 @@ def test_case_10_images_tell_what_fills_the_slots():
     for layer in (LogBilinear(17, 16), FactoredLogBilinear(17, 16, 24)):
         model = trained(layer, [contexts, images], words)
         assert nats(model, [contexts, images], words) < CLOSE
-        # One step further, colour, shape or place of an image is another.
+        # One step further, color, shape or place of an image is another.
         wrong = [contexts, np.roll(images, 1, axis=0)]
         assert nats(model, wrong, words) > floor
 
 
 def test_case_11_additive_model_learns_how_often_a_word_is_wrong():
-    colours = list(range(5, 9))
+    colors = list(range(5, 9))
     said = [
         (
-            slot_caption(colour, *slots[1:]),
-            0.8 if slots[0] == colour else 0.2 / 3,
+            slot_caption(color, *slots[1:]),
+            0.8 if slots[0] == color else 0.2 / 3,
         )
         for slots in SLOTS
-        for colour in colours
+        for color in colors
     ]
     captions, weights = zip(*said, strict=True)
     contexts, words = windows(np.array(captions, "int32"), 5)

@@ -307,19 +307,19 @@ def test_fused_similarities_are_sums_or_bounded_by_singular_values(rng):
     assert ratio.max() <= singular[0] ** 2
 
 
-def neighbours(x, count=10):
+def neighbors(x, count=10):
     square = np.sum((x[:, None] - x[None]) ** 2, axis=2)
     np.fill_diagonal(square, np.inf)
     return np.argsort(square, axis=1)[:, :count]
 
 
 def overlap(x, y):
-    pairs = zip(neighbours(x), neighbours(y), strict=True)
+    pairs = zip(neighbors(x), neighbors(y), strict=True)
     return np.mean([len(set(a) & set(b)) / len(a) for a, b in pairs])
 
 
 # Case 21, with independent modalities.
-def test_fused_neighbours_are_neighbours_in_every_modality(linear, rng):
+def test_fused_neighbors_are_neighbors_in_every_modality(linear, rng):
     u = [rng.normal(size=(800, width)).astype("float32") for width in WIDTHS]
     chance = 10 / 799
     z = ops.convert_to_numpy(linear["error"].fusion(u))

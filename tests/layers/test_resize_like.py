@@ -7,7 +7,7 @@ from keras_fusion.layers import ResizeLike
 
 
 def pixel_by_pixel(maps, height, width, align_corners):
-    """Blends the four neighbours of each wanted pixel, one at a time."""
+    """Blends the four neighbors of each wanted pixel, one at a time."""
 
     def place(i, size, target):
         if align_corners:

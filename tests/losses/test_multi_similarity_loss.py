@@ -142,7 +142,7 @@ def test_nothing_is_learnt_from_one_class_or_from_all_different(rng):
         assert not np.any(values(MultiSimilarityLoss(), labels, x))
 
 
-def test_unlabelled_rows_change_neither_value_nor_gradient(rng):
+def test_unlabeled_rows_change_neither_value_nor_gradient(rng):
     labels = np.array([0, 1, 0, 1])
     x = rng.normal(size=(4, 3)).astype("float32")
     more = np.concatenate([x, rng.normal(size=(2, 3))]).astype("float32")

@@ -53,7 +53,7 @@ def test_small_classes_weigh_as_much_as_large_ones():
     assert float(metric.result()) == 0.5
 
 
-def test_nothing_labelled_scores_zero():
+def test_nothing_labeled_scores_zero():
     metric = MeanClassAccuracy(num_classes=2, ignore_class=255)
     metric.update_state([255, 255], [0, 1])
     assert float(metric.result()) == 0

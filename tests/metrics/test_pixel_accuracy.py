@@ -10,7 +10,7 @@ def drawn(rng):
     return labels, rng.integers(4, size=labels.shape)
 
 
-def test_is_the_share_of_labelled_pixels_that_are_right(rng):
+def test_is_the_share_of_labeled_pixels_that_are_right(rng):
     labels, predictions = drawn(rng)
     metric = PixelAccuracy(num_classes=4, ignore_class=255)
     metric.update_state(labels, predictions)

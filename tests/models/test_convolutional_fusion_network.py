@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow
+import tensorflow as tf
 from keras import ops
 
 from keras_fusion.layers import LocallyConnectedFusion
@@ -120,7 +120,7 @@ def test_logits_at_the_shipped_start_are_those_of_the_mean():
     assert_close(logits, 0.999 * mean, atol=1e-6)
 
 
-def test_fused_vector_of_imagenet_is_normalised_as_a_whole():
+def test_fused_vector_of_imagenet_is_normalized_as_a_whole():
     """Case 20, and the option of a norm for each feature."""
     for kind, size in (("vector", 1), ("channel", 7)):
         norm = small(fused_normalization=kind).get_layer("fusion_norm")
@@ -407,7 +407,7 @@ def fit_and_score(model, start, train, test):
             variable.assign(ops.zeros_like(variable))
     branches, labels = train
     batch = (tuple(np.moveaxis(branches, 1, 0)), labels)
-    dataset = tensorflow.data.Dataset.from_tensors(batch).repeat(300)
+    dataset = tf.data.Dataset.from_tensors(batch).repeat(300)
     model.fit(dataset, shuffle=False, verbose=0)
     branches, labels = test
     logits = model.predict(list(np.moveaxis(branches, 1, 0)), 4000, verbose=0)

@@ -109,7 +109,7 @@ def test_the_text_vector_is_the_mean_of_what_the_words_give(rng):
         np.testing.assert_allclose(vector, states.mean(axis=1), atol=1e-6)
 
 
-def test_a_picture_is_standardised_as_a_whole(rng):
+def test_a_picture_is_standardized_as_a_whole(rng):
     model = instruction_agent(**SMALL)
     given = inputs(rng)
     brighter = given | {"picture": 3 * given["picture"] + 7}

@@ -236,9 +236,9 @@ def test_only_second_norms_of_the_chosen_stages_exchange():
     assert set(found.values()) == {0, 0.05}
 
 
-def test_penalty_is_the_sum_of_the_penalised_scales_counted_once():
+def test_penalty_is_the_sum_of_the_penalized_scales_counted_once():
     model = small(gamma_initializer=keras.initializers.Constant(-0.5), l1=6e-4)
-    # Second norms have 4, 8, 16 and 32 channels, each penalised in one row.
+    # Second norms have 4, 8, 16 and 32 channels, each penalized in one row.
     assert float(sum(model.losses)) == pytest.approx(6e-4 * 0.5 * 60)
 
 

@@ -240,8 +240,8 @@ def test_the_front_is_what_nothing_beats_in_both(rng):
 def test_a_picture_shows_the_scores(finished):
     with Image.open(finished.folder / "scores.png") as file:
         picture = np.asarray(file.convert("RGB")).reshape(-1, 3)
-    for colour in (pictures.COLOUR, pictures.MARKED):
-        drawn = np.array(ImageColor.getrgb(colour))
+    for color in (pictures.COLOR, pictures.MARKED):
+        drawn = np.array(ImageColor.getrgb(color))
         assert (np.abs(picture - drawn).max(axis=1) < 60).sum() > 20
 
 
@@ -283,7 +283,7 @@ def test_a_cut_off_search_for_two_objectives_finishes_its_trial(
         (["--space", "no.py"], "there is no search space 'no.py'"),
         (["--algorithm", "luck"], "invalid choice"),
         (["climb"], "unknown verb 'climb'"),
-        (["--colour", "red"], "colour"),
+        (["--color", "red"], "color"),
     ],
 )
 def test_wrong_flags_explain_themselves(

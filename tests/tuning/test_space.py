@@ -13,7 +13,7 @@ GATED = {"fusion": ["exchange", "squeeze_excite"]}
 PLAIN = {"architecture": ["plain"]}
 RESNET = {"architecture": ["squeeze_excite_resnet"]}
 SPACES = {
-    "rgbd_segmentation": (
+    "semantic_segmentation": (
         "max mean_iou.ensemble",
         [
             ("learning_rate", "Float", (3e-4, 3e-3), 1e-3, {}),
@@ -140,8 +140,8 @@ def test_every_value_of_every_choice_makes_settings_the_task_takes(task):
 
 
 def test_segmentation_turns_stages_and_shrinkage_into_settings():
-    found = space.load("rgbd_segmentation", None)
-    start = load_task("rgbd_segmentation").PRESETS["default"]
+    found = space.load("semantic_segmentation", None)
+    start = load_task("semantic_segmentation").PRESETS["default"]
     values = found.declare().values | {
         "stage_2": False,
         "stage_3": False,
@@ -186,7 +186,7 @@ def test_a_wrong_space_explains_itself(text, message, tmp_path):
     ("returned", "message"),
     [
         ("3", "must return a dict of settings, received 3"),
-        ("{'colour': hue}", "unknown settings: colour"),
+        ("{'color': hue}", "unknown settings: color"),
         ("{'epochs': hue}", "epochs must be int"),
     ],
 )

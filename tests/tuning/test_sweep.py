@@ -13,7 +13,7 @@ from keras_fusion.layers import ChannelExchange
 from tuning import cli
 from tuning import sweep
 
-TASK = "rgbd_segmentation"
+TASK = "semantic_segmentation"
 TINY = (
     *("--epochs", "1", "--batch-size", "4", "--width", "4"),
     *("--decoder-width", "4", "--crop", "32", "--pools", "0"),
@@ -97,7 +97,7 @@ def test_wrong_thresholds_explain_themselves(thresholds):
 def test_what_has_no_threshold_is_refused(run, tmp_path, capsys):
     flags = ["sweep", "--run", str(run)]
     assert cli.main(["image_classification", *flags]) == 2
-    assert "only rgbd_segmentation" in capsys.readouterr().err
+    assert "only semantic_segmentation" in capsys.readouterr().err
     copy = tmp_path / "other"
     copy.mkdir()
     for name in ("config.json", "model.keras"):

@@ -66,9 +66,9 @@ def test_pixels_are_those_of_the_files(tmp_path, rng):
     received = images[np.array([2, 0])]
     assert received.dtype == "uint8"
     np.testing.assert_array_equal(received, written[[2, 0]])
-    grey = class_folders.ImageFiles(files, (4, 6, 1), resized=False)
+    gray = class_folders.ImageFiles(files, (4, 6, 1), resized=False)
     weights = np.array([0.299, 0.587, 0.114])
-    difference = grey[np.arange(3)][..., 0] - written @ weights
+    difference = gray[np.arange(3)][..., 0] - written @ weights
     assert np.abs(difference).max() <= 1
 
 
@@ -84,11 +84,11 @@ def test_other_sizes_are_resized_only_when_asked_for(tmp_path):
             read()
 
 
-def test_grey_images_have_one_channel(tmp_path):
-    write(tmp_path / "grey.png", mode="L")
-    write(tmp_path / "colour.png")
-    assert class_folders.shape_of(tmp_path / "grey.png") == (4, 6, 1)
-    assert class_folders.shape_of(tmp_path / "colour.png") == (4, 6, 3)
+def test_gray_images_have_one_channel(tmp_path):
+    write(tmp_path / "gray.png", mode="L")
+    write(tmp_path / "color.png")
+    assert class_folders.shape_of(tmp_path / "gray.png") == (4, 6, 1)
+    assert class_folders.shape_of(tmp_path / "color.png") == (4, 6, 3)
 
 
 def test_what_does_not_fit_is_an_error_that_names_it(folder):

@@ -48,7 +48,7 @@ def test_ids_are_in_natural_order_and_arrays_are_as_written(folder):
     np.testing.assert_array_equal(arrays["label"], 1)
 
 
-def test_palette_label_gives_the_index_and_not_the_colour(tmp_path):
+def test_palette_label_gives_the_index_and_not_the_color(tmp_path):
     indices = np.array([[0, 1], [2, 255]], "uint8")
     image = Image.fromarray(indices).convert("P")
     image.putdata(indices.ravel().tolist())
@@ -64,7 +64,7 @@ def test_black_and_white_label_is_zero_and_one(tmp_path):
     )
 
 
-def test_alpha_is_dropped_and_palette_images_become_colour(tmp_path):
+def test_alpha_is_dropped_and_palette_images_become_color(tmp_path):
     rgba = np.random.default_rng(0).integers(0, 256, (3, 5, 4), dtype="uint8")
     np.testing.assert_array_equal(
         read_image(write(tmp_path / "a.png", rgba)), rgba[..., :3]
@@ -75,13 +75,13 @@ def test_alpha_is_dropped_and_palette_images_become_colour(tmp_path):
     assert (read_image(tmp_path / "b.png") == [10, 20, 30]).all()
 
 
-def test_16_bit_colour_keeps_its_low_byte(tmp_path):
-    import tensorflow
+def test_16_bit_color_keeps_its_low_byte(tmp_path):
+    import tensorflow as tf
 
-    colour = np.random.default_rng(0).integers(0, 2**16, (3, 5, 3), "uint16")
-    encoded = tensorflow.io.encode_png(colour).numpy()
+    color = np.random.default_rng(0).integers(0, 2**16, (3, 5, 3), "uint16")
+    encoded = tf.io.encode_png(color).numpy()
     (tmp_path / "a.png").write_bytes(encoded)
-    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), colour)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), color)
 
 
 def test_float_arrays_are_read_in_single_precision(tmp_path):
@@ -91,7 +91,7 @@ def test_float_arrays_are_read_in_single_precision(tmp_path):
     np.testing.assert_array_equal(image[..., 0], values.astype("float32"))
 
 
-def test_whole_blocks_of_neighbours_are_held_out():
+def test_whole_blocks_of_neighbors_are_held_out():
     kept, held = hold_out(range(252))
     assert sorted(kept + held) == list(range(252))
     assert held == (
@@ -148,7 +148,7 @@ def test_labels_are_optional_for_prediction(folder):
     for path in (folder / "train/label").iterdir():
         path.unlink()
     (folder / "train/label").rmdir()
-    examples = scan_split(folder / "train", ("rgb",), labelled=False)
+    examples = scan_split(folder / "train", ("rgb",), labeled=False)
     assert list(PairedFolder(examples, 2)[0]) == ["rgb"]
     with pytest.raises(ValueError, match="has no folder label/; it holds dep"):
         scan(folder, ("rgb",))

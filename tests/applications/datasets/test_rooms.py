@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-import tensorflow_datasets
+import tensorflow_datasets as tfds
 
 from applications.datasets import ray_casting
 from applications.datasets import rooms
@@ -13,7 +13,7 @@ from applications.datasets.ray_casting import Scene
 from applications.datasets.ray_casting import render
 from applications.datasets.room_scenes import BALL
 from applications.datasets.room_scenes import BLUE_BOX
-from applications.datasets.room_scenes import COLOURS
+from applications.datasets.room_scenes import COLORS
 from applications.datasets.room_scenes import FLOOR
 from applications.datasets.room_scenes import RED_BOX
 from applications.datasets.room_scenes import WALL
@@ -24,7 +24,7 @@ SIZE = 48
 TINY = rooms.RoomsConfig(size=16, train=5, validation=2, test=2, seed=3)
 
 
-def grey(points):
+def gray(points):
     return np.full((3, points.shape[1]), 0.5, "float32")
 
 
@@ -34,7 +34,7 @@ def bare_scene(*objects, yaw=0.0, pitch=0.0):
     labels[ray_casting.FLOOR] = FLOOR
     return Scene(
         Camera((0.0, 1.5, 0.0), yaw, pitch, np.pi / 2),
-        Room((-3.0, 0.0, -1.0), (3.0, 3.0, 4.0), (grey,) * 6, tuple(labels)),
+        Room((-3.0, 0.0, -1.0), (3.0, 3.0, 4.0), (gray,) * 6, tuple(labels)),
         (),
         objects,
         light=(0.0, 2.8, 1.0),
@@ -44,9 +44,9 @@ def bare_scene(*objects, yaw=0.0, pitch=0.0):
 
 
 def pixel_grid(size=SIZE):
-    """Tangents to the right and up of the pixels' centres at 90 degrees."""
-    centres = (np.arange(size) + 0.5) / size * 2 - 1
-    return centres[None, :], -centres[:, None]
+    """Tangents to the right and up of the pixels' centers at 90 degrees."""
+    centers = (np.arange(size) + 0.5) / size * 2 - 1
+    return centers[None, :], -centers[:, None]
 
 
 def test_back_wall_and_floor_are_at_their_analytic_depth():
@@ -73,16 +73,16 @@ def test_a_turned_camera_measures_along_its_own_axis():
 
 
 def test_objects_are_where_geometry_puts_them():
-    ball = Ball((-1.0, 1.5, 2.5), 0.5, BALL, grey)
-    box = Box((1.0, 1.5, 2.5), (0.3, 0.4, 0.5), 0.0, RED_BOX, grey)
-    cylinder = Cylinder((0.0, 1.5, 3.0), 0.25, 0.4, 5, grey)
+    ball = Ball((-1.0, 1.5, 2.5), 0.5, BALL, gray)
+    box = Box((1.0, 1.5, 2.5), (0.3, 0.4, 0.5), 0.0, RED_BOX, gray)
+    cylinder = Cylinder((0.0, 1.5, 3.0), 0.25, 0.4, 5, gray)
     picture = render(bare_scene(ball, box, cylinder), 201, samples=1)
     depth = picture.depth[100, :, 0]
     right, _ = pixel_grid(201)
     towards_box = np.abs(right[0] - 1.0 / 2.0).argmin()
     np.testing.assert_allclose(depth[towards_box], 2.0, rtol=1e-5)
     np.testing.assert_allclose(depth[100], 2.75, rtol=1e-5)
-    # The line of sight through the ball's centre ends a radius before it.
+    # The line of sight through the ball's center ends a radius before it.
     towards_ball = np.abs(right[0] + 1.0 / 2.5).argmin()
     distance = np.hypot(1.0, 2.5)
     forward = (distance - 0.5) * 2.5 / distance
@@ -106,16 +106,16 @@ def test_normals_have_unit_length_and_face_the_camera():
         assert (facing > -1e-4).all()
 
 
-def test_colour_is_albedo_times_shading():
+def test_color_is_albedo_times_shading():
     scene = draw_scene(np.random.default_rng(0)).scene
     picture = render(scene, SIZE, samples=1)
     np.testing.assert_allclose(
-        picture.colour, picture.albedo * picture.shading, rtol=1e-5
+        picture.color, picture.albedo * picture.shading, rtol=1e-5
     )
 
 
 def test_what_stands_before_the_lamp_casts_a_shadow():
-    scene = bare_scene(Box((0, 1.5, 2.0), (0.5, 0.1, 0.5), 0.0, BALL, grey))
+    scene = bare_scene(Box((0, 1.5, 2.0), (0.5, 0.1, 0.5), 0.0, BALL, gray))
     scene = scene._replace(light=(0.0, 2.5, 2.0))
     picture = render(scene, SIZE)
     right, up = pixel_grid()
@@ -147,7 +147,7 @@ def test_red_and_blue_boxes_cannot_be_told_apart_by_depth():
         drawn = draw_scene(np.random.default_rng(seed), posters=False)
         for thing in drawn.scene.objects:
             if thing.label in sizes:
-                sizes[thing.label].append((*thing.half, *thing.centre))
+                sizes[thing.label].append((*thing.half, *thing.center))
     red, blue = (np.array(values) for values in sizes.values())
     error = np.hypot(
         red.std(0) / np.sqrt(len(red)), blue.std(0) / np.sqrt(len(blue))
@@ -172,7 +172,7 @@ def test_boxes_balls_and_cylinders_share_red_and_blue():
     for seed in range(60):
         drawn = draw_scene(np.random.default_rng(seed), posters=False)
         names.update(drawn.objects)
-    expected = {f"{c} {kind}" for c in COLOURS for kind in ("ball", "cylinder")}
+    expected = {f"{c} {kind}" for c in COLORS for kind in ("ball", "cylinder")}
     assert names == expected | {"red box", "blue box"}
 
 
@@ -197,8 +197,8 @@ def test_lost_depth_is_zero_and_the_rest_is_near_the_truth():
 
 
 def test_the_caption_tells_what_is_seen_and_where():
-    left = Box((-0.8, 0.4, 2.5), (0.3, 0.4, 0.3), 0.0, RED_BOX, grey)
-    right = Ball((0.8, 0.3, 2.5), 0.3, BALL, grey)
+    left = Box((-0.8, 0.4, 2.5), (0.3, 0.4, 0.3), 0.0, RED_BOX, gray)
+    right = Ball((0.8, 0.3, 2.5), 0.3, BALL, gray)
     scene = bare_scene(left, right)
     furnished = Furnished(scene, ("red box", "blue ball"), (), (None, None))
     captions = {
@@ -224,9 +224,9 @@ def test_the_caption_tells_what_is_seen_and_where():
 
 
 def test_a_caption_counts_equal_things_and_leaves_out_hidden_ones():
-    near = Box((0, 1.0, 1.5), (0.8, 1.0, 0.1), 0.0, RED_BOX, grey)
-    hidden = Ball((0, 0.3, 3.0), 0.3, BALL, grey)
-    far = Box((2.0, 1.0, 3.0), (0.3, 1.0, 0.3), 0.0, RED_BOX, grey)
+    near = Box((0, 1.0, 1.5), (0.8, 1.0, 0.1), 0.0, RED_BOX, gray)
+    hidden = Ball((0, 0.3, 3.0), 0.3, BALL, gray)
+    far = Box((2.0, 1.0, 3.0), (0.3, 1.0, 0.3), 0.0, RED_BOX, gray)
     scene = bare_scene(near, hidden, far)
     furnished = Furnished(
         scene, ("red box", "blue ball", "red box"), (), (None,) * 3
@@ -249,7 +249,7 @@ def test_the_seed_the_split_and_the_index_make_the_room():
 
 def test_prepared_rooms_are_what_was_rendered(tmp_path):
     builder = rooms.prepare(tmp_path, TINY)
-    reader = tensorflow_datasets.builder_from_directory(builder.data_dir)
+    reader = tfds.builder_from_directory(builder.data_dir)
     assert {s: reader.info.splits[s].num_examples for s in rooms.SPLITS} == {
         "train": 5,
         "validation": 2,

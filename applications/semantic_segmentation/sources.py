@@ -16,19 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import NamedTuple
 
-import numpy
+import numpy as np
 
 from applications.datasets import nyu_depth
 from applications.datasets import paired_folder
 from applications.datasets import rooms
 from applications.datasets.paired_folder import LABEL
 from applications.datasets.paired_folder import SPLITS
-from applications.datasets.paired_folder import as_colour
+from applications.datasets.paired_folder import as_color
 
 if TYPE_CHECKING:
-    import tensorflow_datasets
-
-    from applications.rgbd_segmentation.config import Config
+    from applications.semantic_segmentation.config import Config
 
 
 class Description(NamedTuple):
@@ -47,17 +45,17 @@ def describe(config: "Config") -> Description:
         classes = tuple(builder.info.features[LABEL].names)
         shapes = [builder.info.features[m].shape for m in config.modalities]
         return Description(
-            classes, tuple(as_colour(shape[-1]) for shape in shapes)
+            classes, tuple(as_color(shape[-1]) for shape in shapes)
         )
     splits = paired_folder.scan(config.data_dir, config.modalities)
     first = next(iter(splits.values()))[0]
     return Description(
         paired_folder.class_names(config.data_dir),
-        tuple(as_colour(count) for count in first.channels.values()),
+        tuple(as_color(count) for count in first.channels.values()),
     )
 
 
-def labelled_splits(config: "Config") -> dict[str, Sequence]:
+def labeled_splits(config: "Config") -> dict[str, Sequence]:
     """The examples of every split that there is, in a fixed order."""
     _check_modalities(config.modalities)
     builder = prepared_builder(config)
@@ -73,7 +71,7 @@ def labelled_splits(config: "Config") -> dict[str, Sequence]:
     }
 
 
-def unlabelled_examples(
+def unlabeled_examples(
     config: "Config", data_dir: str
 ) -> tuple[tuple[str, ...], Sequence]:
     """Ids and examples of `data_dir/<modality>/`, or of its one split.
@@ -86,7 +84,7 @@ def unlabelled_examples(
         splits = [s for s in reversed(SPLITS) if (folder / s).is_dir()]
         folder = folder / splits[0] if splits else folder
     examples = paired_folder.scan_split(
-        folder, config.modalities, labelled=False
+        folder, config.modalities, labeled=False
     )
     reader = paired_folder.PairedFolder(examples, len(config.classes))
     return tuple(example.id for example in examples), reader
@@ -94,7 +92,7 @@ def unlabelled_examples(
 
 def prepared_builder(
     config: "Config",
-) -> "tensorflow_datasets.core.DatasetBuilder | None":
+) -> "tfds.core.DatasetBuilder | None":
     """The TFDS builder behind `data_dir`; None where it holds plain images."""
     if config.data_dir is None:
         return rooms.prepare()
@@ -102,9 +100,9 @@ def prepared_builder(
     if (folder / nyu_depth.LABELED).is_file():
         return nyu_depth.prepare(folder)
     if (folder / "dataset_info.json").is_file():
-        import tensorflow_datasets
+        import tensorflow_datasets as tfds
 
-        return tensorflow_datasets.builder_from_directory(folder)
+        return tfds.builder_from_directory(folder)
     if paired_folder.has_splits(folder):
         return None
     state = "has neither of" if folder.is_dir() else "is no folder; expected"
@@ -125,13 +123,13 @@ class RandomAccess(Sequence):
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, index: int) -> dict[str, numpy.ndarray]:
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         example = self.source[int(index)]
         return _with_channels({name: example[name] for name in self.names})
 
 
 def _builder_splits(
-    builder: "tensorflow_datasets.core.DatasetBuilder",
+    builder: "tfds.core.DatasetBuilder",
     modalities: Sequence[str],
 ) -> dict[str, Sequence]:
     splits = {
@@ -148,24 +146,22 @@ def _builder_splits(
 
 
 def _builder_examples(
-    builder: "tensorflow_datasets.core.DatasetBuilder",
+    builder: "tfds.core.DatasetBuilder",
     split: str,
     names: Sequence[str],
 ) -> Sequence:
-    import tensorflow_datasets
+    import tensorflow_datasets as tfds
 
     if builder.info.file_format.file_suffix == "array_record":
         return RandomAccess(builder.as_data_source(split), names)
-    decoders = tensorflow_datasets.decode.PartialDecoding(
-        dict.fromkeys(names, True)
-    )
+    decoders = tfds.decode.PartialDecoding(dict.fromkeys(names, True))
     dataset = builder.as_dataset(split=split, decoders=decoders)
     return [_with_channels(example) for example in dataset.as_numpy_iterator()]
 
 
 def _with_channels(
-    example: dict[str, numpy.ndarray],
-) -> dict[str, numpy.ndarray]:
+    example: dict[str, np.ndarray],
+) -> dict[str, np.ndarray]:
     arrays = {
         name: array if array.ndim == 3 else array[..., None]
         for name, array in example.items()
@@ -188,7 +184,7 @@ def _check_modalities(modalities: Sequence[str]) -> None:
 
 
 def _check_features(
-    builder: "tensorflow_datasets.core.DatasetBuilder",
+    builder: "tfds.core.DatasetBuilder",
     modalities: Sequence[str],
 ) -> None:
     features = builder.info.features

@@ -10,14 +10,14 @@ from PIL import Image
 
 from applications import cli
 from applications import runs
-from applications.rgbd_segmentation import config as config_module
-from applications.rgbd_segmentation import data
-from applications.rgbd_segmentation import model as model_module
-from applications.rgbd_segmentation import pictures
-from applications.rgbd_segmentation import scores
-from applications.rgbd_segmentation import sources
-from applications.rgbd_segmentation.config import PRESETS
-from applications.rgbd_segmentation.config import Config
+from applications.semantic_segmentation import config as config_module
+from applications.semantic_segmentation import data
+from applications.semantic_segmentation import model as model_module
+from applications.semantic_segmentation import pictures
+from applications.semantic_segmentation import scores
+from applications.semantic_segmentation import sources
+from applications.semantic_segmentation.config import PRESETS
+from applications.semantic_segmentation.config import Config
 
 TINY = (
     *("--epochs", "1", "--batch-size", "4", "--width", "4"),
@@ -54,10 +54,10 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(folder, tmp_path_factory):
     runs_dir = tmp_path_factory.mktemp("runs")
-    command = ["rgbd_segmentation", "train", "--data-dir", str(folder)]
+    command = ["semantic_segmentation", "train", "--data-dir", str(folder)]
     flags = ["--runs-dir", str(runs_dir), "--gamma", "0.01", *TINY]
     assert cli.main([*command, *flags]) == 0
-    return runs_dir / "rgbd_segmentation" / "default"
+    return runs_dir / "semantic_segmentation" / "default"
 
 
 def test_a_run_holds_what_it_promises(run):
@@ -92,7 +92,7 @@ def test_a_run_holds_what_it_promises(run):
 
 
 def test_evaluate_repeats_the_numbers_of_the_run(run):
-    command = ["rgbd_segmentation", "evaluate", "--run", str(run)]
+    command = ["semantic_segmentation", "evaluate", "--run", str(run)]
     assert cli.main([*command, "--split", "validation"]) == 0
     again = runs.read_json(run / "evaluate-validation.json")
     first = runs.read_json(run / "metrics.json")
@@ -106,7 +106,7 @@ def test_predict_writes_masks_of_the_frames_own_size(run, folder, tmp_path):
         (frames / name).mkdir(parents=True)
         source = folder / "test" / name / "000.png"
         (frames / name / "new.png").write_bytes(source.read_bytes())
-    command = ["rgbd_segmentation", "predict", "--run", str(run)]
+    command = ["semantic_segmentation", "predict", "--run", str(run)]
     out = tmp_path / "out"
     flags = ["--data-dir", str(frames), "--out", str(out)]
     assert cli.main([*command, *flags]) == 0
@@ -118,13 +118,13 @@ def test_predict_writes_masks_of_the_frames_own_size(run, folder, tmp_path):
 
     model = keras.models.load_model(run / "model.keras")
     config = runs.read_config(run, Config)
-    _, inputs, _ = next(data.unlabelled(config, str(frames)))
+    _, inputs, _ = next(data.unlabeled(config, str(frames)))
     expected = np.argmax(model(inputs, training=False)["ensemble"][0], -1)
     np.testing.assert_array_equal(mask, expected)
 
 
 def test_exports_agree_with_the_model_on_another_size(run):
-    command = ["rgbd_segmentation", "export", "--run", str(run)]
+    command = ["semantic_segmentation", "export", "--run", str(run)]
     assert cli.main([*command, "--format", "saved_model", "onnx"]) == 0
     served = tf.saved_model.load(str(run / "export" / "saved_model"))
     model = keras.models.load_model(run / "model.keras")
@@ -136,7 +136,7 @@ def test_exports_agree_with_the_model_on_another_size(run):
 
 
 def test_a_run_without_exchange_says_so(folder, tmp_path, capsys):
-    command = ["rgbd_segmentation", "train", "--data-dir", str(folder)]
+    command = ["semantic_segmentation", "train", "--data-dir", str(folder)]
     flags = ["--runs-dir", str(tmp_path), "--l1", "0", *TINY]
     assert cli.main([*command, *flags]) == 0
     assert "warning: no channel is exchanged" in capsys.readouterr().out
@@ -161,7 +161,7 @@ def test_a_run_without_exchange_says_so(folder, tmp_path, capsys):
 def test_wrong_settings_explain_themselves(
     folder, tmp_path, capsys, flags, message
 ):
-    command = ["rgbd_segmentation", "train", "--runs-dir", str(tmp_path)]
+    command = ["semantic_segmentation", "train", "--runs-dir", str(tmp_path)]
     command += ["--data-dir", str(folder), *TINY, *flags]
     assert cli.main(command) == 2
     error = capsys.readouterr().err
@@ -222,7 +222,7 @@ def test_an_imagenet_encoder_sees_images_as_its_source_does():
     ours /= 255 * data.IMAGENET_DEVIATION
     stem = keras.Model(model.inputs, model.get_layer("stem_conv").output)
     expected = keras.Model(source.input, source.get_layer("conv1_conv").output)
-    # Their means are those of ours to half a grey level.
+    # Their means are those of ours to half a gray level.
     received = stem([ours.astype("float32")] * 2)
     wanted = expected(theirs.astype("float32"))
     difference = np.abs(received - wanted)[:, 2:-2, 2:-2]

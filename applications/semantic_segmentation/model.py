@@ -7,9 +7,9 @@ import keras
 
 from applications import runs
 from applications.datasets.paired_folder import IGNORE
-from applications.rgbd_segmentation.config import Config
-from applications.rgbd_segmentation.config import output_names
-from applications.rgbd_segmentation.data import IMAGENET_DEVIATION
+from applications.semantic_segmentation.config import Config
+from applications.semantic_segmentation.config import output_names
+from applications.semantic_segmentation.data import IMAGENET_DEVIATION
 from keras_fusion import callbacks as fusion_callbacks
 from keras_fusion import losses
 from keras_fusion import models
@@ -77,7 +77,7 @@ def build_model(config: Config) -> keras.Model:
 
 
 def start_from(source: keras.Model, model: keras.Model) -> None:
-    """Loads an encoder whose images come as this task standardises them.
+    """Loads an encoder whose images come as this task standardizes them.
 
     The source wants blue, green, red, from 0 to 255 less their means; here
     come red, green, blue, less their means and over their deviations.
@@ -130,7 +130,7 @@ def learning_rate_at(epoch: int, config: Config) -> float:
     """AdamW: a warm-up of a twentieth, then half a cosine. SGD: three stages.
 
     The published stages are 3e-3, 1.5e-3 and 7e-4 for the decoder. They
-    re-create the optimiser, and so forget its momentum; this one keeps it.
+    re-create the optimizer, and so forget its momentum; this one keeps it.
     """
     share = epoch / config.epochs
     if config.optimizer == "sgd":
@@ -140,7 +140,7 @@ def learning_rate_at(epoch: int, config: Config) -> float:
 
 
 def callbacks(config: Config, batch: Any) -> list[keras.callbacks.Callback]:
-    logs = runs.folder("rgbd_segmentation", config) / "logs" / "fusion"
+    logs = runs.folder("semantic_segmentation", config) / "logs" / "fusion"
     return [
         keras.callbacks.LearningRateScheduler(
             lambda epoch: learning_rate_at(epoch, config)

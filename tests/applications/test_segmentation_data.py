@@ -3,16 +3,16 @@ import itertools
 
 import numpy as np
 import pytest
-import tensorflow
+import tensorflow as tf
 from PIL import Image
 
 from applications.datasets import rooms
-from applications.rgbd_segmentation import data
-from applications.rgbd_segmentation.config import Config
-from applications.rgbd_segmentation.data import IGNORE
-from applications.rgbd_segmentation.data import load_data
-from applications.rgbd_segmentation.data import unlabelled
-from applications.rgbd_segmentation.sources import describe
+from applications.semantic_segmentation import data
+from applications.semantic_segmentation.config import Config
+from applications.semantic_segmentation.data import IGNORE
+from applications.semantic_segmentation.data import load_data
+from applications.semantic_segmentation.data import unlabeled
+from applications.semantic_segmentation.sources import describe
 
 HEIGHT, WIDTH = 12, 20
 COUNT = 7
@@ -64,9 +64,7 @@ def batches(config, count, first_epoch=0):
 
 def assert_equal_batches(one, two):
     for left, right in zip(one, two, strict=True):
-        tensorflow.nest.map_structure(
-            np.testing.assert_array_equal, left, right
-        )
+        tf.nest.map_structure(np.testing.assert_array_equal, left, right)
 
 
 def test_crop_and_mirror_hit_every_modality_and_the_label_alike(config):
@@ -156,9 +154,9 @@ def test_a_later_first_epoch_gives_what_skipping_epochs_gives(config):
 
 def test_the_seed_alone_decides_the_data(config):
     config = dataclasses.replace(config, jitter=0.3, scale=(0.7, 1.6))
-    tensorflow.random.set_seed(1)
+    tf.random.set_seed(1)
     first = batches(config, 3)
-    tensorflow.random.set_seed(2)
+    tf.random.set_seed(2)
     assert_equal_batches(first, batches(config, 3))
     other = batches(dataclasses.replace(config, seed=1), 3)
     assert any(
@@ -250,20 +248,20 @@ def test_resize_brings_the_short_side_to_its_length(config):
     inputs, targets = next(load_data(config).validation.as_numpy_iterator())
     assert targets["mark"].shape == (3, 6, 10)
     rows, columns = np.divmod(targets["mark"], WIDTH)
-    # Centres of 2 x 2 blocks lie half a pixel from the label's pixel.
+    # Centers of 2 x 2 blocks lie half a pixel from the label's pixel.
     expected = np.arange(1, 5) * 2 + 0.5
     np.testing.assert_allclose(inputs["place"][0, 1:5, 5, 0], expected)
     assert np.abs(inputs["place"][..., 0] - rows).max() <= 0.75
     assert np.abs(inputs["place"][..., 1] - columns).max() <= 0.75
 
 
-def test_unlabelled_images_come_with_their_id_and_original_size(
+def test_unlabeled_images_come_with_their_id_and_original_size(
     config, tmp_path
 ):
     config = dataclasses.replace(config, resize=6)
     for path in (tmp_path / "validation/label").iterdir():
         path.unlink()
-    found = list(unlabelled(config, str(tmp_path / "validation")))
+    found = list(unlabeled(config, str(tmp_path / "validation")))
     assert [identifier for identifier, _, _ in found] == ["7", "8", "9"]
     for identifier, inputs, size in found:
         assert size == (HEIGHT, WIDTH)
@@ -274,7 +272,7 @@ def test_unlabelled_images_come_with_their_id_and_original_size(
 
 def test_a_folder_of_splits_is_predicted_by_its_last_part(config, tmp_path):
     write_places(tmp_path, "test", 1, first=70)
-    assert [i for i, _, _ in unlabelled(config, str(tmp_path))] == ["70"]
+    assert [i for i, _, _ in unlabeled(config, str(tmp_path))] == ["70"]
 
 
 def test_a_folder_with_a_test_part_alone_can_be_evaluated(config, tmp_path):
@@ -305,7 +303,7 @@ def test_rooms_are_the_default_and_keep_their_class_names(
         dataclasses.replace(config, data_dir=str(builder.data_dir))
     )
     for one, two in zip(embedded.test, named.test, strict=True):
-        tensorflow.nest.map_structure(np.testing.assert_array_equal, one, two)
+        tf.nest.map_structure(np.testing.assert_array_equal, one, two)
         assert one[0]["depth"].shape == (1, 16, 16, 3)
     with pytest.raises(ValueError, match="no images called 'thermal'; its mod"):
         describe(dataclasses.replace(config, modalities=("rgb", "thermal")))

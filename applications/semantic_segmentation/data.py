@@ -18,20 +18,20 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from typing import NamedTuple
 
-import numpy
-import tensorflow
+import numpy as np
+import tensorflow as tf
 from PIL import Image
 
 from applications.datasets.paired_folder import IGNORE
 from applications.datasets.paired_folder import LABEL
-from applications.datasets.paired_folder import as_colour
-from applications.rgbd_segmentation.config import output_names
-from applications.rgbd_segmentation.sources import labelled_splits
-from applications.rgbd_segmentation.sources import unlabelled_examples
+from applications.datasets.paired_folder import as_color
+from applications.semantic_segmentation.config import output_names
+from applications.semantic_segmentation.sources import labeled_splits
+from applications.semantic_segmentation.sources import unlabeled_examples
 from applications.training import Data
 
 if TYPE_CHECKING:
-    from applications.rgbd_segmentation.config import Config
+    from applications.semantic_segmentation.config import Config
 
 # Decoded examples up to this size stay in memory, larger splits are decoded
 # anew in every epoch.
@@ -39,23 +39,23 @@ MEMORY_BYTES = 2**30
 COMMON_DRAWS = 5
 OWN_DRAWS = 3
 EPSILON = 1e-6
-IMAGENET_MEAN = numpy.array((0.485, 0.456, 0.406), "float32")
-IMAGENET_DEVIATION = numpy.array((0.229, 0.224, 0.225), "float32")
+IMAGENET_MEAN = np.array((0.485, 0.456, 0.406), "float32")
+IMAGENET_DEVIATION = np.array((0.229, 0.224, 0.225), "float32")
 
 
 class Standard(NamedTuple):
     """An image that becomes `(image - offset) * factor` wherever it is read."""
 
-    image: numpy.ndarray
-    offset: numpy.ndarray | float
-    factor: numpy.ndarray | float
+    image: np.ndarray
+    offset: np.ndarray | float
+    factor: np.ndarray | float
 
 
 class Fitted(NamedTuple):
     """One example, resized, its label (height, width) uint8."""
 
     images: tuple[Standard, ...]
-    label: numpy.ndarray
+    label: np.ndarray
 
     @property
     def size(self) -> tuple[int, int]:
@@ -66,7 +66,7 @@ def load_data(config: "Config", first_epoch: int = 0) -> Data:
     """The splits of `config.data_dir`; those that it has not are None."""
     splits = {
         name: FittedExamples(examples, config)
-        for name, examples in labelled_splits(config).items()
+        for name, examples in labeled_splits(config).items()
     }
     train, steps = None, 0
     if "train" in splits:
@@ -79,11 +79,11 @@ def load_data(config: "Config", first_epoch: int = 0) -> Data:
     return Data(train, steps, *evaluation)
 
 
-def unlabelled(
+def unlabeled(
     config: "Config", data_dir: str
-) -> Iterator[tuple[str, dict[str, numpy.ndarray], tuple[int, int]]]:
+) -> Iterator[tuple[str, dict[str, np.ndarray], tuple[int, int]]]:
     """Yields (id, inputs of a batch of one, original height and width)."""
-    identifiers, examples = unlabelled_examples(config, data_dir)
+    identifiers, examples = unlabeled_examples(config, data_dir)
     for identifier, example in zip(identifiers, examples, strict=True):
         size = next(iter(example.values())).shape[:2]
         fitted = fit(example, config)
@@ -107,7 +107,7 @@ class FittedExamples(Sequence):
         self.kept = None
         first = self[0]
         self.channels = tuple(
-            as_colour(standard.image.shape[2]) for standard in first.images
+            as_color(standard.image.shape[2]) for standard in first.images
         )
         size = first.label.nbytes + sum(s.image.nbytes for s in first.images)
         if size * len(examples) <= MEMORY_BYTES:
@@ -134,13 +134,13 @@ class FittedExamples(Sequence):
         )
 
 
-def fit(example: dict[str, numpy.ndarray], config: "Config") -> Fitted:
+def fit(example: dict[str, np.ndarray], config: "Config") -> Fitted:
     """Shrinks the short side to `config.resize` and takes the statistics."""
     arrays = [example[name] for name in config.modalities]
     height, width = arrays[0].shape[:2]
     label = example.get(LABEL)
     if label is None:
-        label = numpy.full((height, width), IGNORE, "uint8")
+        label = np.full((height, width), IGNORE, "uint8")
     if 0 < config.resize < min(height, width):
         factor = config.resize / min(height, width)
         size = (round(height * factor), round(width * factor))
@@ -154,8 +154,8 @@ def fit(example: dict[str, numpy.ndarray], config: "Config") -> Fitted:
 
 
 def training_example(
-    example: Fitted, draws: numpy.ndarray, config: "Config"
-) -> tuple[numpy.ndarray, ...]:
+    example: Fitted, draws: np.ndarray, config: "Config"
+) -> tuple[np.ndarray, ...]:
     """A crop of every modality, then of the label.
 
     `draws` are uniform numbers of [0, 1): scale, top, left, mirror, turn, and
@@ -181,54 +181,54 @@ def training_example(
     return (*crops, label.astype("int32"))
 
 
-def resize(image: numpy.ndarray, size: tuple[int, int]) -> numpy.ndarray:
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Bilinear, antialiased, to (height, width), in float32."""
     image = image.astype("float32", copy=False)
     if image.shape[:2] == tuple(size):
         return image
     planes = [
-        Image.fromarray(numpy.ascontiguousarray(image[..., channel])).resize(
+        Image.fromarray(np.ascontiguousarray(image[..., channel])).resize(
             size[::-1], Image.Resampling.BILINEAR
         )
         for channel in range(image.shape[2])
     ]
-    return numpy.stack([numpy.asarray(plane) for plane in planes], axis=-1)
+    return np.stack([np.asarray(plane) for plane in planes], axis=-1)
 
 
-def resize_label(label: numpy.ndarray, size: tuple[int, int]) -> numpy.ndarray:
-    image = Image.fromarray(numpy.ascontiguousarray(label))
-    return numpy.asarray(image.resize(size[::-1], Image.Resampling.NEAREST))
+def resize_label(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    image = Image.fromarray(np.ascontiguousarray(label))
+    return np.asarray(image.resize(size[::-1], Image.Resampling.NEAREST))
 
 
 def _training(
     examples: FittedExamples, config: "Config", first_epoch: int
-) -> tensorflow.data.Dataset:
+) -> tf.data.Dataset:
     count = len(examples)
     if count < config.batch_size:
         raise ValueError(
             f"The training part has {count} examples, fewer than a batch of "
             f"{config.batch_size}; choose --batch-size {count} or less."
         )
-    seed = tensorflow.constant(config.seed, "int64")
+    seed = tf.constant(config.seed, "int64")
     used = count - count % config.batch_size
 
-    def epoch_order(epoch: tensorflow.Tensor) -> tensorflow.data.Dataset:
-        order = tensorflow.random.experimental.stateless_shuffle(
-            tensorflow.range(count, dtype="int64"),
-            tensorflow.stack([seed, epoch]),
+    def epoch_order(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(count, dtype="int64"),
+            tf.stack([seed, epoch]),
         )[:used]
-        return tensorflow.data.Dataset.from_tensor_slices(
-            (tensorflow.fill([used], epoch), order)
+        return tf.data.Dataset.from_tensor_slices(
+            (tf.fill([used], epoch), order)
         )
 
-    def crop(epoch: tensorflow.Tensor, index: tensorflow.Tensor) -> tuple:
-        key = tensorflow.random.experimental.stateless_fold_in(
-            tensorflow.stack([seed, epoch]), index
+    def crop(epoch: tf.Tensor, index: tf.Tensor) -> tuple:
+        key = tf.random.experimental.stateless_fold_in(
+            tf.stack([seed, epoch]), index
         )
-        draws = tensorflow.random.stateless_uniform(
+        draws = tf.random.stateless_uniform(
             [COMMON_DRAWS + OWN_DRAWS * len(config.modalities)], key
         )
-        arrays = tensorflow.numpy_function(
+        arrays = tf.numpy_function(
             lambda index, draws: training_example(
                 examples[index], draws, config
             ),
@@ -238,36 +238,34 @@ def _training(
         return _element(arrays, config, examples.channels, config.crop)
 
     return (
-        tensorflow.data.Dataset.counter(first_epoch)
+        tf.data.Dataset.counter(first_epoch)
         .flat_map(_as_it_is(epoch_order))
-        .map(_as_it_is(crop), num_parallel_calls=tensorflow.data.AUTOTUNE)
+        .map(_as_it_is(crop), num_parallel_calls=tf.data.AUTOTUNE)
         .batch(config.batch_size, drop_remainder=True)
-        .prefetch(tensorflow.data.AUTOTUNE)
+        .prefetch(tf.data.AUTOTUNE)
     )
 
 
-def _evaluation(
-    examples: FittedExamples, config: "Config"
-) -> tensorflow.data.Dataset:
-    def whole(index: int) -> tuple[numpy.ndarray, ...]:
+def _evaluation(examples: FittedExamples, config: "Config") -> tf.data.Dataset:
+    def whole(index: int) -> tuple[np.ndarray, ...]:
         example = examples[index]
         images = [_three_channels(_standardized(s)) for s in example.images]
         return (*images, example.label.astype("int32"))
 
-    def read(index: tensorflow.Tensor) -> tuple:
-        arrays = tensorflow.numpy_function(whole, (index,), _types(config))
+    def read(index: tf.Tensor) -> tuple:
+        arrays = tf.numpy_function(whole, (index,), _types(config))
         return _element(arrays, config, examples.channels, None)
 
     return (
-        tensorflow.data.Dataset.range(len(examples))
-        .map(_as_it_is(read), num_parallel_calls=tensorflow.data.AUTOTUNE)
+        tf.data.Dataset.range(len(examples))
+        .map(_as_it_is(read), num_parallel_calls=tf.data.AUTOTUNE)
         .batch(config.batch_size if examples.same_size else 1)
-        .prefetch(tensorflow.data.AUTOTUNE)
+        .prefetch(tf.data.AUTOTUNE)
     )
 
 
 # These functions hold no control flow for TensorFlow to translate.
-_as_it_is = tensorflow.autograph.experimental.do_not_convert
+_as_it_is = tf.autograph.experimental.do_not_convert
 
 
 def _types(config: "Config") -> list[str]:
@@ -275,11 +273,11 @@ def _types(config: "Config") -> list[str]:
 
 
 def _element(
-    arrays: list[tensorflow.Tensor],
+    arrays: list[tf.Tensor],
     config: "Config",
     channels: Sequence[int],
     side: int | None,
-) -> tuple[dict[str, tensorflow.Tensor], dict[str, tensorflow.Tensor]]:
+) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
     *images, label = arrays
     label.set_shape([side, side])
     for image, count in zip(images, channels, strict=True):
@@ -289,31 +287,31 @@ def _element(
 
 
 def _statistics(
-    name: str, image: numpy.ndarray, config: "Config"
-) -> tuple[numpy.ndarray | float, numpy.ndarray | float]:
+    name: str, image: np.ndarray, config: "Config"
+) -> tuple[np.ndarray | float, np.ndarray | float]:
     if config.standardize == "image":
         pixels = image.astype("float32")
-        return pixels.mean(), 1 / (pixels.std() + numpy.float32(EPSILON))
+        return pixels.mean(), 1 / (pixels.std() + np.float32(EPSILON))
     if name == "rgb":
         return IMAGENET_MEAN * 255, 1 / (IMAGENET_DEVIATION * 255)
     # Whole numbers are counts of a sensor; floats are metric already.
     metric = image.dtype.kind == "f"
-    return 0.0, numpy.float32(1.0 if metric else config.depth_scale)
+    return 0.0, np.float32(1.0 if metric else config.depth_scale)
 
 
-def _standardized(standard: Standard) -> numpy.ndarray:
+def _standardized(standard: Standard) -> np.ndarray:
     image = standard.image.astype("float32")
     return (image - standard.offset) * standard.factor
 
 
-def _like(image: numpy.ndarray, original: numpy.ndarray) -> numpy.ndarray:
+def _like(image: np.ndarray, original: np.ndarray) -> np.ndarray:
     if original.dtype.kind == "u":
-        image = numpy.rint(image)
+        image = np.rint(image)
     return image.astype(original.dtype)
 
 
-def _three_channels(image: numpy.ndarray) -> numpy.ndarray:
-    return numpy.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
+def _three_channels(image: np.ndarray) -> np.ndarray:
+    return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
 
 
 def _offset(length: int, side: int, draw: float) -> int:
@@ -323,21 +321,19 @@ def _offset(length: int, side: int, draw: float) -> int:
     return place if length >= side else -place
 
 
-def _window(
-    array: numpy.ndarray, top: int, left: int, side: int
-) -> numpy.ndarray:
+def _window(array: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
     """The part of a square window that lies on the image."""
     return array[max(0, top) : top + side, max(0, left) : left + side]
 
 
 def _padded(
-    window: numpy.ndarray,
+    window: np.ndarray,
     size: tuple[int, int],
     top: int,
     left: int,
     side: int,
     value: int,
-) -> numpy.ndarray:
+) -> np.ndarray:
     if window.shape[:2] == (side, side):
         return window
     before = (max(0, -top), max(0, -left))
@@ -346,24 +342,24 @@ def _padded(
         for start, length in zip(before, window.shape, strict=False)
     ]
     widths += [(0, 0)] * (window.ndim - 2)
-    return numpy.pad(window, widths, constant_values=value)
+    return np.pad(window, widths, constant_values=value)
 
 
 def _oriented(
-    image: numpy.ndarray, draws: numpy.ndarray, config: "Config"
-) -> numpy.ndarray:
+    image: np.ndarray, draws: np.ndarray, config: "Config"
+) -> np.ndarray:
     if config.mirror and draws[3] < 0.5:
         image = image[:, ::-1]
     if config.turn:
-        image = numpy.rot90(image, int(4 * draws[4]))
-    return numpy.ascontiguousarray(image)
+        image = np.rot90(image, int(4 * draws[4]))
+    return np.ascontiguousarray(image)
 
 
 def _jittered(
-    image: numpy.ndarray, draws: numpy.ndarray, config: "Config"
-) -> numpy.ndarray:
+    image: np.ndarray, draws: np.ndarray, config: "Config"
+) -> np.ndarray:
     """Contrast and brightness noise, in deviations, or nothing at all."""
     contrast, brightness = config.jitter * (2 * draws[:2] - 1)
     if draws[2] < config.modality_dropout:
-        return numpy.zeros_like(image)
+        return np.zeros_like(image)
     return image * (1 + contrast) + brightness

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from applications.datasets.paired_folder import IGNORE
-from applications.rgbd_segmentation.config import Config
-from applications.rgbd_segmentation.config import output_names
+from applications.semantic_segmentation.config import Config
+from applications.semantic_segmentation.config import output_names
 from keras_fusion.callbacks.fusion_monitor import exchanged_shares
 from keras_fusion.callbacks.fusion_monitor import exchanges
 from keras_fusion.callbacks.fusion_monitor import layers_of
@@ -86,7 +86,7 @@ def _about_fusion(metrics: dict[str, Any]) -> list[str]:
     if "exchanged_channels" in metrics:
         shares = metrics["exchanged_share"]
         lines.append(
-            "exchanged share of the penalised channels: " + _percents(shares)
+            "exchanged share of the penalized channels: " + _percents(shares)
         )
         if not any(shares.values()):
             lines.append(
@@ -129,19 +129,19 @@ def _scores(
     }
     for name, count in counts.items():
         right = np.diag(count)
-        labelled = count.sum(axis=1)
-        union = labelled + count.sum(axis=0) - right
+        labeled = count.sum(axis=1)
+        union = labeled + count.sum(axis=0) - right
         ious = [
             float(r / u) if u else None
             for r, u in zip(right, union, strict=True)
         ]
-        present = labelled > 0
+        present = labeled > 0
         scores["mean_iou"][name] = float(
             np.mean([iou for iou in ious if iou is not None])
         )
-        scores["pixel_accuracy"][name] = float(right.sum() / labelled.sum())
+        scores["pixel_accuracy"][name] = float(right.sum() / labeled.sum())
         scores["mean_accuracy"][name] = float(
-            np.mean(right[present] / labelled[present])
+            np.mean(right[present] / labeled[present])
         )
         scores["iou_by_class"][name] = dict(
             zip(config.classes, ious, strict=True)
@@ -159,10 +159,10 @@ def _counter(model: keras.Model, config: Config) -> Callable:
         for name in output_names(config):
             label = tf.reshape(targets[name], [-1])
             guess = tf.reshape(tf.argmax(outputs[name], axis=-1), [-1])
-            labelled = label != IGNORE
+            labeled = label != IGNORE
             confusions[name] = tf.math.confusion_matrix(
-                label[labelled],
-                guess[labelled],
+                label[labeled],
+                guess[labeled],
                 len(config.classes),
                 dtype=tf.int64,
             )
@@ -188,7 +188,7 @@ def _confusions(
             total[name] += confusion.numpy()
     if not any(matrix.any() for matrix in total.values()):
         raise ValueError(
-            "The split has no labelled pixel; expected masks with classes "
+            "The split has no labeled pixel; expected masks with classes "
             f"0 to {size - 1}, and {IGNORE} only where nothing is to be said."
         )
     return total

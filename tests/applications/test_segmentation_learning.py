@@ -7,7 +7,7 @@ import pytest
 
 from applications import training
 from applications.datasets import rooms
-from applications.rgbd_segmentation.config import Config
+from applications.semantic_segmentation.config import Config
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def scores(tmp_path_factory):
     for name, changes in variants.items():
         keras.backend.clear_session()
         run = dataclasses.replace(config, name=name, **changes)
-        metrics[name] = training.train("rgbd_segmentation", run)
+        metrics[name] = training.train("semantic_segmentation", run)
     return metrics
 
 

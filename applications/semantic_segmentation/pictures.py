@@ -1,4 +1,4 @@
-"""Panels of samples, coloured masks and overlays."""
+"""Panels of samples, colored masks and overlays."""
 
 import colorsys
 from pathlib import Path
@@ -11,16 +11,16 @@ from PIL import Image
 from PIL import ImageDraw
 
 from applications.datasets.paired_folder import IGNORE
-from applications.rgbd_segmentation.config import Config
-from applications.rgbd_segmentation.config import output_names
-from applications.rgbd_segmentation.data import resize
-from applications.rgbd_segmentation.data import unlabelled
 from applications.runs import replacing
+from applications.semantic_segmentation.config import Config
+from applications.semantic_segmentation.config import output_names
+from applications.semantic_segmentation.data import resize
+from applications.semantic_segmentation.data import unlabeled
 
 SAMPLES = 4
 HEADER = 14
 MARGIN = 2
-UNLABELLED = (90, 90, 90)
+UNLABELED = (90, 90, 90)
 
 
 def draw(model: keras.Model, batch: Any, config: Config) -> np.ndarray:
@@ -57,7 +57,7 @@ def predict(
     """Writes `masks/<id>.png` and `overlays/<id>.png` for every example.
 
     A mask is a palette image whose values are class indices; an overlay lays
-    its colours over the first modality. Both have the size of the input.
+    its colors over the first modality. Both have the size of the input.
     """
     segment = tf.function(
         lambda inputs: model(inputs, training=False)[output_names(config)[-1]],
@@ -67,7 +67,7 @@ def predict(
     for folder in ("masks", "overlays"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     progress = keras.utils.Progbar(None, unit_name="image")
-    for count, (name, inputs, size) in enumerate(unlabelled(config, data_dir)):
+    for count, (name, inputs, size) in enumerate(unlabeled(config, data_dir)):
         logits = segment(inputs)[0].numpy()
         mask = resize(logits, size).argmax(axis=-1).astype("uint8")
         picture = shown(resize(inputs[config.modalities[0]][0], size))
@@ -90,7 +90,7 @@ def predict(
 
 
 def palette(count: int) -> np.ndarray:
-    """Colours (count, 3) that differ in hue; the first is nearly black."""
+    """Colors (count, 3) that differ in hue; the first is nearly black."""
     turn = (5**0.5 - 1) / 2
     colors = [(0.08, 0.08, 0.1)] + [
         colorsys.hsv_to_rgb(
@@ -102,8 +102,8 @@ def palette(count: int) -> np.ndarray:
 
 
 def colored(mask: np.ndarray, config: Config) -> np.ndarray:
-    """Class indices (height, width) as uint8 colours (height, width, 3)."""
-    table = np.full((256, 3), UNLABELLED, "uint8")
+    """Class indices (height, width) as uint8 colors (height, width, 3)."""
+    table = np.full((256, 3), UNLABELED, "uint8")
     table[: len(config.classes)] = palette(len(config.classes))
     return table[np.where(mask == IGNORE, 255, mask)]
 
@@ -115,7 +115,7 @@ def paletted(mask: np.ndarray, config: Config) -> Image.Image:
 
 
 def shown(image: np.ndarray) -> np.ndarray:
-    """A standardised image, its middle 98 % stretched over uint8."""
+    """A standardized image, its middle 98 % stretched over uint8."""
     image = image[..., :3]
     low, high = np.percentile(image, (1, 99))
     share = (image - low) / max(high - low, 1e-6)

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from applications.rgbd_segmentation import sources
+from applications.semantic_segmentation import sources
 from applications.settings import Settings
 
 # The encoder halves an image five times.
@@ -38,7 +38,7 @@ class Config(Settings):
     gamma: float = 1.0
     """Scales of exchangeable channels start between 0 and this, evenly."""
     frozen_statistics: bool = False
-    """Keep the normalisations' moving statistics as they are."""
+    """Keep the normalizations' moving statistics as they are."""
 
     blocks: tuple[int, ...] = (1, 1, 1, 1)
     """Bottlenecks in each stage of the encoder."""
@@ -47,9 +47,9 @@ class Config(Settings):
     stride_on: Literal["3x3", "1x1"] = "3x3"
     """Convolution that halves the resolution at the head of a stage."""
     epsilon: float = 1e-3
-    """Added to the variances of the normalisations."""
+    """Added to the variances of the normalizations."""
     momentum: float = 0.9
-    """Of the normalisations' moving statistics."""
+    """Of the normalizations' moving statistics."""
     decoder: Literal["refinenet", "branches"] = "refinenet"
     """How stages become one map: level by level, or all at once, each stage
     with a weight for each channel (ours; without units and pools)."""
