@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow_datasets as tfds
 
 from applications.datasets import class_folders
 from applications.datasets import digits
@@ -121,16 +122,12 @@ def _decoded(files: ImageFiles) -> np.ndarray | ImageFiles:
 
 def _builder(
     config: "Config",
-) -> "tfds.core.DatasetBuilder | None":
+) -> tfds.core.DatasetBuilder | None:
     """The TFDS builder behind the settings; None for plain folders."""
     if config.data_dir is not None:
         if not (Path(config.data_dir) / "dataset_info.json").is_file():
             return None
-        import tensorflow_datasets as tfds
-
         return tfds.builder_from_directory(config.data_dir)
-    import tensorflow_datasets as tfds
-
     try:
         return prepare_once(
             lambda: tfds.builder(config.dataset, data_dir=TFDS_DIR)
@@ -143,7 +140,7 @@ def _builder(
         ) from error
 
 
-def _checked_features(builder: "tfds.core.DatasetBuilder"):
+def _checked_features(builder: tfds.core.DatasetBuilder):
     features = builder.info.features
     label = features["label"] if "label" in features else None
     if "image" not in features or not getattr(label, "names", None):
@@ -155,7 +152,7 @@ def _checked_features(builder: "tfds.core.DatasetBuilder"):
 
 
 def _fixed_shape(
-    builder: "tfds.core.DatasetBuilder",
+    builder: tfds.core.DatasetBuilder,
 ) -> tuple[int, int, int]:
     shape = builder.info.features["image"].shape
     if None in shape:
@@ -167,7 +164,7 @@ def _fixed_shape(
 
 
 def _builder_splits(
-    builder: "tfds.core.DatasetBuilder", config: "Config"
+    builder: tfds.core.DatasetBuilder, config: "Config"
 ) -> dict[str, Split]:
     _checked_features(builder)
     there = {name: name for name in SPLITS if name in builder.info.splits}
@@ -190,7 +187,7 @@ def _builder_splits(
 
 
 def _in_memory(
-    builder: "tfds.core.DatasetBuilder",
+    builder: tfds.core.DatasetBuilder,
     split: str,
     config: "Config",
 ) -> Split:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow_datasets as tfds
 
 from applications.datasets import nyu_depth
 from applications.datasets import paired_folder
@@ -92,7 +93,7 @@ def unlabeled_examples(
 
 def prepared_builder(
     config: "Config",
-) -> "tfds.core.DatasetBuilder | None":
+) -> tfds.core.DatasetBuilder | None:
     """The TFDS builder behind `data_dir`; None where it holds plain images."""
     if config.data_dir is None:
         return rooms.prepare()
@@ -100,8 +101,6 @@ def prepared_builder(
     if (folder / nyu_depth.LABELED).is_file():
         return nyu_depth.prepare(folder)
     if (folder / "dataset_info.json").is_file():
-        import tensorflow_datasets as tfds
-
         return tfds.builder_from_directory(folder)
     if paired_folder.has_splits(folder):
         return None
@@ -129,7 +128,7 @@ class RandomAccess(Sequence):
 
 
 def _builder_splits(
-    builder: "tfds.core.DatasetBuilder",
+    builder: tfds.core.DatasetBuilder,
     modalities: Sequence[str],
 ) -> dict[str, Sequence]:
     splits = {
@@ -146,12 +145,10 @@ def _builder_splits(
 
 
 def _builder_examples(
-    builder: "tfds.core.DatasetBuilder",
+    builder: tfds.core.DatasetBuilder,
     split: str,
     names: Sequence[str],
 ) -> Sequence:
-    import tensorflow_datasets as tfds
-
     if builder.info.file_format.file_suffix == "array_record":
         return RandomAccess(builder.as_data_source(split), names)
     decoders = tfds.decode.PartialDecoding(dict.fromkeys(names, True))
@@ -184,7 +181,7 @@ def _check_modalities(modalities: Sequence[str]) -> None:
 
 
 def _check_features(
-    builder: "tfds.core.DatasetBuilder",
+    builder: tfds.core.DatasetBuilder,
     modalities: Sequence[str],
 ) -> None:
     features = builder.info.features
