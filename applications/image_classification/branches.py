@@ -1,4 +1,4 @@
-"""How much each branch counts: weights, and what they meet on data."""
+"""How much each branch counts: weights, and what they are on data."""
 
 from typing import Any
 
@@ -29,7 +29,9 @@ def check_branches(config: Config) -> None:
         )
 
 
-def statistics(weights: np.ndarray, met: np.ndarray) -> dict[str, np.ndarray]:
+def statistics(
+    weights: np.ndarray, activations: np.ndarray
+) -> dict[str, np.ndarray]:
     """What there is to say of weights and mean activations, each (K, S).
 
     `contribution` is a branch's part in `|weight| * mean activation` of a
@@ -41,7 +43,7 @@ def statistics(weights: np.ndarray, met: np.ndarray) -> dict[str, np.ndarray]:
         "mean": weights.mean(axis=0),
         "mean_absolute": sizes.mean(axis=0),
         "share": _shares(sizes),
-        "contribution": _shares(sizes * met),
+        "contribution": _shares(sizes * activations),
     }
 
 
@@ -87,8 +89,8 @@ class Branches:
             count += len(inputs["image"])
         means = [part / count for part in total]
         branches = len(branch_names(self.config))
-        met = np.stack(means[:branches], axis=-1)
-        return self._weights(met.shape, means[branches:]), met
+        activations = np.stack(means[:branches], axis=-1)
+        return self._weights(activations.shape, means[branches:]), activations
 
     def _weights(
         self, shape: tuple[int, int], gates: list[np.ndarray]
@@ -129,9 +131,9 @@ class BranchMonitor(keras.callbacks.Callback):
         self.branches = Branches(self.model, self.config)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        weights, met = self.branches.measure([self.batch])
+        weights, activations = self.branches.measure([self.batch])
         names = branch_names(self.config)
-        for key, values in statistics(weights, met).items():
+        for key, values in statistics(weights, activations).items():
             for name, value in zip(names, map(float, values), strict=True):
                 self.summaries.scalar(f"branches/{key}/{name}", value, epoch)
                 if key in ("share", "contribution"):
