@@ -52,12 +52,14 @@ def plain(config: Config) -> keras.Model:
             "kernel_initializer": "he_normal",
             "classifier_initializer": "glorot_uniform",
         }
-    return models.convolutional_fusion_network(
-        **{**sizes, "num_classes": len(config.classes)},
-        image_shape=config.image_shape,
-        head=config.head,
-        companion_weight=config.companion_weight,
-    )
+    # What a published network is made of, but for the data and the head.
+    given = {
+        "num_classes": len(config.classes),
+        "image_shape": config.image_shape,
+        "head": config.head,
+        "companion_weight": config.companion_weight,
+    }
+    return models.convolutional_fusion_network(**sizes | given)
 
 
 def lenet(config: Config) -> keras.Model:
@@ -77,12 +79,13 @@ def network_in_network(config: Config) -> keras.Model:
     sizes = {"dropout": (config.dropout,) * 2}
     if config.published != "no":
         sizes = models.NETWORK_IN_NETWORK_PRESETS[config.published]
-    return models.network_in_network(
-        **{**sizes, "num_classes": len(config.classes)},
-        image_shape=config.image_shape,
-        deeply_supervised=config.head == "dsn",
-        companion_weight=config.companion_weight,
-    )
+    given = {
+        "num_classes": len(config.classes),
+        "image_shape": config.image_shape,
+        "deeply_supervised": config.head == "dsn",
+        "companion_weight": config.companion_weight,
+    }
+    return models.network_in_network(**sizes | given)
 
 
 def squeeze_excite_resnet(config: Config) -> keras.Model:

@@ -77,8 +77,9 @@ def _of_digits(config: Config) -> Source:
 
 def _of_folder(config: Config) -> Source:
     classes = class_folders.class_names(config.data_dir)
+    known = set(classes) <= set(config.classes)
     parts = class_folders.scan(
-        config.data_dir, config.classes or classes, config.held_out
+        config.data_dir, config.classes if known else classes, config.held_out
     )
     if config.limit and "train" in parts:
         kept = first_of_each(parts["train"].labels, config.limit)

@@ -220,7 +220,9 @@ def test_damaged_files_of_a_run_are_named(fail, trained, tmp_path):
     text = (trained / "config.json").read_text()
     files.write(run / "config.json", text)
     (run / "model.keras").write_bytes(b"PK cut short")
-    assert "model.keras could not be read" in fail("toy", "evaluate", "--run", run)
+    assert "model.keras could not be read" in fail(
+        "toy", "evaluate", "--run", run
+    )
     files.write(run / "config.json", text[:20])
     assert "config.json is not JSON" in fail("toy", "evaluate", "--run", run)
 
