@@ -18,6 +18,7 @@ from applications.instruction_following import predictions
 from applications.instruction_following import scores
 from applications.instruction_following.config import PRESETS
 from applications.instruction_following.config import Config
+from applications.runs import Run
 from keras_fusion import models
 
 TASK = "instruction_following"
@@ -157,9 +158,7 @@ def test_a_planner_learns_from_people_and_needs_no_training_file_later(
 
 
 def test_a_planner_is_given_no_places_outside_training(planner):
-    from applications import training
-
-    model = training.load_model(planner)
+    model = Run(TASK, planner).model()
     assert set(model.input) == {"picture", "text"}
 
 
