@@ -92,7 +92,7 @@ class Checkpoint(keras.callbacks.Callback):
             },
         )
         checkpoints.save(self.path / "checkpoints", self.model, self.state)
-        runs.write_history(self.path / "history.csv", self.state.history)
+        runs.write_csv(self.path / "history.csv", self.state.history)
 
     def check_weights(self, epoch: int) -> None:
         for weight in self.model.trainable_weights:

@@ -224,7 +224,7 @@ def _conclude(
     }
     picture = task.draw(model, next(iter(dataset)), config)
     callbacks.save_picture(path / "pictures" / "panel.png", picture)
-    runs.write_history(path / "history.csv", state.history)
+    runs.write_csv(path / "history.csv", state.history)
     runs.write_json(path / "metrics.json", metrics)
     return metrics
 

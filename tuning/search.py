@@ -23,7 +23,7 @@ class Search:
 
     @property
     def folder(self) -> Path:
-        return _home(self.start) / self.task
+        return _folder_of_tasks(self.start) / self.task
 
     @property
     def trials(self) -> int | None:
@@ -37,12 +37,12 @@ class Search:
         return dataclasses.replace(
             changed,
             name=trial,
-            runs_dir=str(_home(self.start)),
+            runs_dir=str(_folder_of_tasks(self.start)),
             epochs=epochs or changed.epochs,
         )
 
 
-def _home(start: settings.Settings) -> Path:
+def _folder_of_tasks(start: settings.Settings) -> Path:
     return Path(start.runs_dir) / "searches" / start.name
 
 
@@ -86,10 +86,10 @@ def _content(search: Search, declared: list[dict]) -> dict:
 def _check_continues(file: Path, content: dict) -> None:
     before = runs.read_json(file)
     # The file may have moved; what it says is compared.
-    for one in (before, content):
-        one.get("flags", {}).pop("space", None)
+    for compared in (before, content):
+        compared.get("flags", {}).pop("space", None)
         for name in runs.MAY_DIFFER:
-            one.get("start", {}).pop(name, None)
+            compared.get("start", {}).pop(name, None)
     different = [
         f"{part}.{name} {old.get(name)!r} -> {new.get(name)!r}"
         for part in ("flags", "start")

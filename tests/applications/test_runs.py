@@ -98,7 +98,7 @@ def test_what_changes_the_result_is_named(config, tmp_path, name, value):
 
 def test_the_history_holds_all_columns(tmp_path):
     rows = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "val_loss": 0.25}]
-    runs.write_history(tmp_path / "history.csv", rows)
+    runs.write_csv(tmp_path / "history.csv", rows)
     assert (tmp_path / "history.csv").read_text() == (
         "epoch,loss,val_loss\n1,0.5,\n2,,0.25\n"
     )

@@ -1,11 +1,10 @@
 import contextlib
 import dataclasses
-import sys
 
 import pytest
 
-import applications
 from applications import cli
+from tests import toy as toy_fixture
 from tests.applications import toy_task
 from tuning import child
 from tuning import search as searches
@@ -16,26 +15,20 @@ SPACE = """
 OBJECTIVE = "max accuracy"
 
 def space(hp):
-    found = {
+    settings = {
         "kernel": hp.Float("kernel", 0.1, 10.0, sampling="log", default=1.0),
         "modalities": ("right", "left"),
     }
     kind = hp.Choice("kind", ["wet", "dry"])
     with hp.conditional_scope("kind", ["wet"]):
-        found["dropout"] = hp.Float("dropout", 0.0, 0.5, step=0.1)
-    return found
+        settings["dropout"] = hp.Float("dropout", 0.0, 0.5, step=0.1)
+    return settings
 """
 
-
-@pytest.fixture(scope="session", autouse=True)
-def toy():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(applications.TASKS, "toy", "tell the sign of a sum")
-        patch.setitem(sys.modules, "applications.toy", toy_task)
-        yield toy_task
+toy = toy_fixture.toy
 
 
-class Here:
+class InProcess:
     """A child that runs its command in this process, at once."""
 
     commands: list = []
@@ -65,11 +58,11 @@ def searches_in(folder):
 
 
 @pytest.fixture
-def here(monkeypatch):
+def trainings(monkeypatch):
     """Trials are trained in this process; the commands that were given."""
-    monkeypatch.setattr(child, "start", Here)
-    monkeypatch.setattr(Here, "commands", [])
-    return Here.commands
+    monkeypatch.setattr(child, "start", InProcess)
+    monkeypatch.setattr(InProcess, "commands", [])
+    return InProcess.commands
 
 
 @pytest.fixture
@@ -84,7 +77,7 @@ def file(tmp_path, make_search):
 
 
 @pytest.fixture
-def run_search(make_search, here):
+def run_search(make_search, trainings):
     def run(start=None, **flags):
         search = make_search(start, **flags)
         workers.run(search, [])
@@ -99,7 +92,7 @@ def finish_search(toy, tmp_path_factory):
 
     def finish(**flags):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(child, "start", Here)
+            patch.setattr(child, "start", InProcess)
             search = searches_in(tmp_path_factory.mktemp("search"))(**flags)
             workers.run(search, [])
         return search

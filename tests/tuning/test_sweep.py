@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from PIL import Image
 from applications import cli as applications_cli
 from applications import load_task
 from applications import runs
+from applications import settings
 from applications import training
 from keras_fusion.callbacks.fusion_monitor import layers_of
 from keras_fusion.layers import ChannelExchange
@@ -94,15 +96,21 @@ def test_wrong_thresholds_explain_themselves(thresholds):
         sweep.values_of(thresholds)
 
 
-def test_what_has_no_threshold_is_refused(run, tmp_path, capsys):
-    flags = ["sweep", "--run", str(run)]
-    assert cli.main(["image_classification", *flags]) == 2
-    assert "only semantic_segmentation" in capsys.readouterr().err
-    copy = tmp_path / "other"
-    copy.mkdir()
-    for name in ("config.json", "model.keras"):
-        (copy / name).write_bytes((run / name).read_bytes())
-    content = runs.read_json(copy / "config.json") | {"fusion": "none"}
-    runs.write_json(copy / "config.json", content)
-    assert cli.main([TASK, "sweep", "--run", str(copy)]) == 2
-    assert "--fusion exchange" in capsys.readouterr().err
+def test_a_network_without_exchange_is_refused(run, tmp_path, capsys):
+    task = load_task(TASK)
+    config = runs.read_config(run, task.Config)
+    config = dataclasses.replace(config, fusion="none")
+    runs.write(tmp_path / "config.json", settings.to_json(config))
+    model = task.build_model(config)
+    model.save(tmp_path / "model.keras", include_optimizer=False)
+    assert cli.main([TASK, "sweep", "--run", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "no ChannelExchange layers" in error and "--fusion exchange" in error
+
+
+def test_a_task_without_exchange_is_refused(toy, tmp_path, capsys):
+    flags = ["--epochs", "1", "--runs-dir", str(tmp_path)]
+    assert applications_cli.main(["toy", "train", *flags]) == 0
+    run = tmp_path / "toy" / "default"
+    assert cli.main(["toy", "sweep", "--run", str(run)]) == 2
+    assert "no ChannelExchange layers" in capsys.readouterr().err
