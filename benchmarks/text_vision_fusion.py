@@ -30,7 +30,6 @@ import numpy as np  # noqa: E402
 import tyro  # noqa: E402
 
 from applications import instruction_following  # noqa: E402
-from applications import runs  # noqa: E402
 from applications.instruction_following import scores  # noqa: E402
 from applications.instruction_following import sources  # noqa: E402
 from applications.instruction_following.config import PRESETS  # noqa: E402
@@ -119,8 +118,8 @@ def measured(comparison: Comparison, task: str, name: str, seed: int) -> dict:
             comparison, name, seed
         )
         print(found, flush=True)
-        runs.write_json(file, found)
-    return runs.read_json(file)
+        files.write_json(file, found)
+    return files.read_json(file)
 
 
 def mini(comparison: Comparison, name: str, seed: int) -> dict:

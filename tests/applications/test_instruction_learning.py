@@ -17,6 +17,7 @@ from applications.instruction_following import scores
 from applications.instruction_following.batched_world import BatchedWorld
 from applications.instruction_following.config import PRESETS
 from applications.instruction_following.config import Config
+from applications.runs import Run
 
 TASK = "instruction_following"
 TINY = Config(
@@ -210,7 +211,7 @@ def test_training_runs_for_all_its_epochs_and_moves_every_weight(
     assert set(metrics["baselines"]) == {"stop", "random", "oracle"}
     keras.utils.set_random_seed(config.seed)
     first = model_module.build_model(config)
-    last = training.load_model(tmp_path / TASK / "default")
+    last = Run(TASK, tmp_path / TASK / "default").model()
     for before, after in zip(
         first.trainable_weights, last.trainable_weights, strict=True
     ):

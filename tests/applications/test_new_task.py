@@ -13,6 +13,7 @@ from applications import cli
 from applications import files
 from tests.applications import fruit_ripeness
 from tests.applications.fruit_ripeness import data
+from tests.in_process import InProcess
 from tuning import child
 from tuning import cli as tuning_cli
 
@@ -90,8 +91,8 @@ def test_it_is_exported(run):
     assert (run / "export" / "saved_model" / "saved_model.pb").is_file()
 
 
-def test_its_settings_are_searched(tmp_path, monkeypatch, capsys, in_process):
-    monkeypatch.setattr(child, "start", in_process)
+def test_its_settings_are_searched(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(child, "start", InProcess)
     flags = ["--runs-dir", str(tmp_path), "--trials", "2"]
     assert tuning_cli.main([TASK, *flags]) == 0
     assert "2 trials, 0 of them failed" in capsys.readouterr().out

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from applications import load_task
+from applications.task import load_task
 from tuning import space
 from tuning.space import Objective
 
@@ -136,7 +136,7 @@ def test_every_value_of_every_choice_makes_settings_the_task_takes(task):
             values[parameter.name] = value
             # A value that is active beside its parents' counts.
             assert found.active(values)[parameter.name] == value
-            load_task(task).prepare(found.changed(values, start))
+            load_task(task).load_data(found.changed(values, start))
 
 
 def test_segmentation_turns_stages_and_shrinkage_into_settings():
