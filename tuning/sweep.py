@@ -14,8 +14,8 @@ from applications import evaluation
 from applications import load_task
 from applications import runs
 from applications import training
-from keras_fusion.callbacks.fusion_monitor import exchanged_shares
-from keras_fusion.callbacks.fusion_monitor import layers_of
+from keras_fusion.callbacks import exchanged_shares
+from keras_fusion.callbacks import find_layers as layers_of
 from keras_fusion.layers import ChannelExchange
 
 TASK = "semantic_segmentation"

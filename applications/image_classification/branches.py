@@ -9,7 +9,7 @@ import tensorflow as tf
 from applications.image_classification.config import FUSING
 from applications.image_classification.config import Config
 from applications.image_classification.config import branch_names
-from keras_fusion.callbacks.summaries import Summaries
+from keras_fusion.callbacks import SummaryWriter as Summaries
 
 FUSION = "fusion"
 WEIGHTED = ("sum", "mean", "shared", "locally_connected", "gated", "eplf")

@@ -10,9 +10,9 @@ import tensorflow as tf
 from applications.datasets.paired_folder import IGNORE
 from applications.semantic_segmentation.config import Config
 from applications.semantic_segmentation.config import output_names
-from keras_fusion.callbacks.fusion_monitor import exchanged_shares
-from keras_fusion.callbacks.fusion_monitor import exchanges
-from keras_fusion.callbacks.fusion_monitor import layers_of
+from keras_fusion.callbacks import exchanged_shares
+from keras_fusion.callbacks import find_exchanges as exchanges
+from keras_fusion.callbacks import find_layers as layers_of
 from keras_fusion.layers import LearnedEnsemble
 
 

@@ -8,7 +8,7 @@ from applications import cli as applications_cli
 from applications import load_task
 from applications import runs
 from applications import training
-from keras_fusion.callbacks.fusion_monitor import layers_of
+from keras_fusion.callbacks import find_layers as layers_of
 from keras_fusion.layers import ChannelExchange
 from tuning import cli
 from tuning import sweep
