@@ -8,13 +8,16 @@ import dataclasses
 import inspect
 import json
 from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 from typing import Any
 from typing import Literal
+from typing import Protocol
 from typing import TypeVar
 
 import pydantic
+import tyro
 from pydantic import AfterValidator
 from pydantic import Field
 
@@ -84,6 +87,28 @@ class Settings:
 
 
 Config = TypeVar("Config", bound=Settings)
+
+
+class Described(Protocol):
+    """A record of one way among several, such as a way of fusing."""
+
+    name: str
+    description: str
+
+
+def one_of(records: Mapping[str, Described], text: str) -> Any:
+    """The names of records as the type of a field, what they are as its help.
+
+    Args:
+        records: Records by name.
+        text: Help that stands before their descriptions.
+    """
+    described = "; ".join(
+        f"{record.name}: {record.description}" for record in records.values()
+    )
+    return Annotated[
+        Literal[tuple(records)], tyro.conf.arg(help=f"{text} {described}.")
+    ]
 
 
 def select(

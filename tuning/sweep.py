@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from applications import files
 from applications.runs import Run
-from keras_fusion.callbacks.fusion_monitor import exchanged_shares
-from keras_fusion.callbacks.fusion_monitor import layers_of
+from keras_fusion.callbacks import exchanged_shares
+from keras_fusion.callbacks import find_layers
 from keras_fusion.layers import ChannelExchange
 
 
@@ -26,7 +26,7 @@ def sweep(
     """Scores a run at every threshold; a table and a picture in the run."""
     values = values_of(thresholds)
     model = run.model()
-    layers = layers_of(model, ChannelExchange)
+    layers = find_layers(model, ChannelExchange)
     if not layers:
         raise ValueError(
             f"the model of {run.folder} has no ChannelExchange layers, whose "

@@ -17,7 +17,9 @@ from applications.settings import Numbers
 from applications.settings import Positive
 from applications.settings import Settings
 from applications.settings import Share
+from applications.settings import one_of
 from applications.settings import settings
+from keras_fusion.models import CLASSIFICATION_HEADS
 
 DIGITS = "digits"
 FUSING = ("plain", "lenet")
@@ -61,21 +63,11 @@ class Config(Settings):
         "squeeze_excite_inception",
     ] = "plain"
     """Network under the head."""
-    head: Literal[
-        "last",
-        "sum",
-        "mean",
-        "max",
-        "shared",
-        "locally_connected",
-        "gated",
-        "concat",
-        "dag",
-        "eplf",
-        "dsn",
-    ] = "locally_connected"
-    """How side branches meet the main one; "last" has none. All for plain and
-    lenet; network_in_network has last and dsn, the others have last."""
+    head: one_of(
+        CLASSIFICATION_HEADS,
+        "How side branches are fused with the main one: all for plain and "
+        "lenet; network_in_network has last and dsn, the others last.",
+    ) = "locally_connected"
     sides: Numbers = (1, 2)
     """Poolings behind which side branches leave."""
     side_kernel_size: Count = 1

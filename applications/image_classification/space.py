@@ -1,5 +1,7 @@
 """Which branches of a classifier meet, and how; where channels are gated."""
 
+from keras_fusion.models import CLASSIFICATION_HEADS
+
 OBJECTIVE = "max accuracy"
 START = {"epochs": 10}
 
@@ -17,8 +19,7 @@ def space(hp):
     with hp.conditional_scope("architecture", ["plain"]):
         settings["head"] = hp.Choice(
             "head",
-            ["locally_connected", "mean", "sum", "max", "shared", "gated"]
-            + ["concat", "dag", "dsn"],
+            [h.name for h in CLASSIFICATION_HEADS.values() if h.needs_sides],
             default="locally_connected",
         )
         sides = hp.Choice("sides", ["1", "2", "1 2"], default="1 2")

@@ -17,7 +17,9 @@ from applications.settings import NonNegativeInt
 from applications.settings import Positive
 from applications.settings import Settings
 from applications.settings import Share
+from applications.settings import one_of
 from applications.settings import settings
+from keras_fusion.models import TEXT_FUSIONS
 
 RULES: dict[str, Rules] = {"mini": MINI, "blocks": BLOCKS}
 
@@ -40,10 +42,9 @@ class Config(Settings):
     the blocks in place of their picture."""
     learning: Literal["supervised", "bandit", "reinforce", "dqn"] = "supervised"
     """From demonstrations; or, for a policy, from what its actions pay."""
-    fusion: Literal[
-        "concat", "local_dense", "text_convolution", "text_gate", "bilinear"
-    ] = "text_convolution"
-    """How a policy's words meet its picture."""
+    fusion: one_of(
+        TEXT_FUSIONS, "How a policy fuses its words with its picture."
+    ) = "text_convolution"
 
     world: Literal["mini", "blocks"] | None = None
     """Rules of the world. None: as the data has them."""

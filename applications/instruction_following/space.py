@@ -1,5 +1,7 @@
 """How an agent's words meet its picture."""
 
+from keras_fusion.models import TEXT_FUSIONS
+
 OBJECTIVE = "max success"
 START = {"epochs": 2, "boards": 16000}
 
@@ -11,8 +13,7 @@ def space(hp):
         ),
         "fusion": hp.Choice(
             "fusion",
-            ["text_convolution", "local_dense", "text_gate", "bilinear"]
-            + ["concat"],
+            list(TEXT_FUSIONS),
             default="text_convolution",
         ),
         "coordinates": hp.Boolean("coordinates", default=True),

@@ -17,7 +17,9 @@ from applications.settings import Numbers
 from applications.settings import Positive
 from applications.settings import Settings
 from applications.settings import Share
+from applications.settings import one_of
 from applications.settings import settings
+from keras_fusion.models import BRANCH_FUSIONS
 
 
 def _modalities(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -43,10 +45,10 @@ class Config(Settings):
     classes: Names = ()
     """Names of the classes. Empty: as the data has them."""
 
-    fusion: Literal["exchange", "none", "concat", "sum", "squeeze_excite"] = (
-        "exchange"
-    )
-    """How the modalities meet; one modality has nothing to meet."""
+    fusion: one_of(
+        BRANCH_FUSIONS,
+        "How the modalities are fused; one modality has no other.",
+    ) = "exchange"
     exchange_stages: Numbers = (1, 2, 3, 4)
     """Stages of the encoder in which channels are exchanged, or gated."""
     threshold: NonNegative = 0.02
@@ -168,6 +170,6 @@ def output_names(config: Config) -> tuple[str, ...]:
     """The model's outputs, in order."""
     if len(config.modalities) == 1:
         return config.modalities
-    if config.fusion in ("concat", "sum"):
+    if BRANCH_FUSIONS[config.fusion].joins:
         return ("ensemble",)
     return (*config.modalities, "ensemble")

@@ -11,9 +11,9 @@ from applications.inputs.mask import IGNORE
 from applications.reports import percent
 from applications.semantic_segmentation.config import Config
 from applications.semantic_segmentation.config import output_names
-from keras_fusion.callbacks.fusion_monitor import exchanged_shares
-from keras_fusion.callbacks.fusion_monitor import exchanges
-from keras_fusion.callbacks.fusion_monitor import layers_of
+from keras_fusion.callbacks import exchanged_shares
+from keras_fusion.callbacks import find_exchanges as exchanges
+from keras_fusion.callbacks import find_layers
 from keras_fusion.layers import LearnedEnsemble
 
 
@@ -42,7 +42,7 @@ def measure(
             layer.name: _by_modality(config, layer.exchanged.sum(axis=1))
             for layer in exchanges(model)
         }
-    for layer in layers_of(model, LearnedEnsemble):
+    for layer in find_layers(model, LearnedEnsemble):
         if len(config.modalities) > 1:
             metrics["ensemble_weights"] = _by_modality(
                 config, layer.mixing_weights

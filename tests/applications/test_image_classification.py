@@ -29,7 +29,7 @@ from applications.image_classification.config import branch_names
 from applications.image_classification.config import output_names
 from applications.runs import Run
 from keras_fusion import models
-from keras_fusion.models.classification_heads import HEADS
+from keras_fusion.models import CLASSIFICATION_HEADS
 
 TASK = "image_classification"
 TINY = (
@@ -286,7 +286,7 @@ def test_runs_without_weighted_branches_cannot_be_explained(
 @pytest.mark.parametrize(
     "changes",
     [
-        *({"head": head} for head in HEADS),
+        *({"head": head} for head in CLASSIFICATION_HEADS),
         {"architecture": "lenet", "image_shape": (28, 28, 1)},
         {"architecture": "network_in_network", "head": "last"},
         {"architecture": "network_in_network", "head": "dsn"},

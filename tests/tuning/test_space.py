@@ -20,7 +20,7 @@ SPACES = {
             (
                 "fusion",
                 "Choice",
-                ["exchange", "squeeze_excite", "concat", "sum", "none"],
+                ["exchange", "none", "concat", "sum", "squeeze_excite"],
                 "exchange",
                 {},
             ),
@@ -47,8 +47,8 @@ SPACES = {
             (
                 "head",
                 "Choice",
-                ["locally_connected", "mean", "sum", "max", "shared", "gated"]
-                + ["concat", "dag", "dsn"],
+                ["sum", "mean", "max", "shared", "locally_connected", "gated"]
+                + ["concat", "dag", "eplf", "dsn"],
                 "locally_connected",
                 PLAIN,
             ),
@@ -66,8 +66,8 @@ SPACES = {
             (
                 "fusion",
                 "Choice",
-                ["text_convolution", "local_dense", "text_gate", "bilinear"]
-                + ["concat"],
+                ["concat", "local_dense", "text_convolution", "text_gate"]
+                + ["bilinear"],
                 "text_convolution",
                 {},
             ),

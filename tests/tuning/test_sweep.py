@@ -10,7 +10,7 @@ from applications import files
 from applications import settings
 from applications.runs import Run
 from applications.task import load_task
-from keras_fusion.callbacks.fusion_monitor import layers_of
+from keras_fusion.callbacks import find_layers
 from keras_fusion.layers import ChannelExchange
 from tuning import cli
 from tuning import sweep
@@ -54,13 +54,13 @@ def test_a_sweep_is_what_models_of_these_thresholds_score(run, tmp_path):
     for row in rows:
         # Saved with its threshold and loaded as any model.
         model = Run(TASK, run).model()
-        for layer in layers_of(model, ChannelExchange):
+        for layer in find_layers(model, ChannelExchange):
             layer.threshold = row["threshold"]
         (tmp_path / "run").mkdir(exist_ok=True)
         model.save(tmp_path / "run" / "model.keras")
         loaded = Run(TASK, tmp_path / "run").model()
         assert {
-            layer.threshold for layer in layers_of(loaded, ChannelExchange)
+            layer.threshold for layer in find_layers(loaded, ChannelExchange)
         } == {row["threshold"]}
         _, dataset = task.load_data(config).split("validation")
         metrics = task.measure(loaded, dataset, config)
