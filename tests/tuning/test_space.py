@@ -187,7 +187,7 @@ def test_a_wrong_space_explains_itself(text, message, tmp_path):
     [
         ("3", "must return a dict of settings, received 3"),
         ("{'color': hue}", "unknown settings: color"),
-        ("{'epochs': hue}", "epochs must be int"),
+        ("{'epochs': hue}", "epochs must be a valid integer"),
     ],
 )
 def test_settings_that_the_task_does_not_have_explain_themselves(
