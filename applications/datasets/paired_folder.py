@@ -204,7 +204,7 @@ def _files_by_id(folder: Path, name: str) -> dict[str, Path]:
             "Name the modalities that are there (--modalities), or add it."
         )
     allowed = LABEL_EXTENSIONS if name == LABEL else EXTENSIONS
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for path in sorted((folder / name).iterdir()):
         if path.name[0] == "." or path.suffix.lower() not in EXTENSIONS:
             continue
@@ -212,13 +212,13 @@ def _files_by_id(folder: Path, name: str) -> dict[str, Path]:
             raise ValueError(
                 f"{path}: a mask must be lossless, {' or '.join(allowed)}."
             )
-        if path.stem in found:
+        if path.stem in files:
             raise ValueError(
-                f"{path} and {found[path.stem].name} have the same id "
+                f"{path} and {files[path.stem].name} have the same id "
                 f"{path.stem!r}; keep one of them."
             )
-        found[path.stem] = path
-    return found
+        files[path.stem] = path
+    return files
 
 
 def _check_partners(
@@ -228,9 +228,9 @@ def _check_partners(
         missing = [name for name in files if identifier not in files[name]]
         if missing:
             present = next(
-                found[identifier]
-                for found in files.values()
-                if identifier in found
+                by_id[identifier]
+                for by_id in files.values()
+                if identifier in by_id
             )
             raise ValueError(
                 f"{present} has no partner in {folder / missing[0]}/: expected "
@@ -241,7 +241,7 @@ def _check_partners(
 def _example(
     identifier: str, files: dict[str, dict[str, Path]], labeled: bool
 ) -> Example:
-    paths = {name: found[identifier] for name, found in files.items()}
+    paths = {name: by_id[identifier] for name, by_id in files.items()}
     headers = {name: _read_header(path) for name, path in paths.items()}
     first = next(iter(paths))
     for name, header in headers.items():
@@ -348,15 +348,15 @@ def _read_indices(path: Path) -> np.ndarray:
         flat = array.ndim == 2 or array.shape[2] == 1
         if array.dtype.kind in "ui" and flat:
             return array.reshape(array.shape[:2])
-        found = f"{array.dtype} of shape {array.shape}"
+        received = f"{array.dtype} of shape {array.shape}"
     else:
         image = _decode(path)
         if image.mode in ("1", "L", "P") or image.mode[0] == "I":
             return np.asarray(image)
-        found = f"an image of mode {image.mode}"
+        received = f"an image of mode {image.mode}"
     raise ValueError(
-        f"{path} is {found}; a mask holds one class index a pixel: a palette "
-        "or gray PNG, or whole numbers of shape (height, width)."
+        f"{path} is {received}; a mask holds one class index a pixel: a "
+        "palette or gray PNG, or whole numbers of shape (height, width)."
     )
 
 
