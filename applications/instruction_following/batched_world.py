@@ -101,17 +101,17 @@ class BatchedWorld:
         first, steps = self.first.take(changed), self.steps.take(changed)
         sign, beside = SIGN[actions & 3], self.places.take(other)
         tries = live & ~stops
-        place = first + rules.step * (steps + sign)
-        moved = tries & self._free(flat, along, place, beside)
+        coordinate = first + rules.step * (steps + sign)
+        moved = tries & self._free(flat, along, coordinate, beside)
         before = self.distance
         # Where nothing moved, all is written as it was: cheaper than to
         # leave it out.
         steps += sign * moved
-        place = first + rules.step * steps
+        coordinate = first + rules.step * steps
         self.steps.put(changed, steps)
-        self.places.put(changed, place)
+        self.places.put(changed, coordinate)
         apart = _length(
-            place - self.targets.take(changed),
+            coordinate - self.targets.take(changed),
             beside - self.targets.take(other),
         )
         self.apart.put(flat, apart / rules.side)
@@ -126,12 +126,12 @@ class BatchedWorld:
         self,
         flat: np.ndarray,
         along: np.ndarray,
-        place: np.ndarray,
+        coordinate: np.ndarray,
         beside: np.ndarray,
     ) -> np.ndarray:
         rules, gap = self.rules, self.scratch
-        right = np.where(along, beside, place)
-        up = np.where(along, place, beside)
+        right = np.where(along, beside, coordinate)
+        up = np.where(along, coordinate, beside)
         np.subtract(self.places[0], right, out=gap)
         near = np.less(np.abs(gap, out=gap), rules.clearance)
         np.subtract(self.places[1], up, out=gap)

@@ -145,10 +145,12 @@ class Rollout:
         transitions = []
         while not world.done.all():
             live = np.flatnonzero(~world.done)
-            place = world.positions[world.rows, y["moving"]]
+            position = world.positions[world.rows, y["moving"]]
             actions = player(world)
             outcome = world.step(actions)
-            new = demonstration_potential(place, actions, demonstrations, rules)
+            new = demonstration_potential(
+                position, actions, demonstrations, rules
+            )
             rewards, potential = reward(outcome, new, potential, shaping)
             transitions.append(
                 player.seen

@@ -78,13 +78,13 @@ def board(
     image = render(last[None], rules, SIDE)[0]
     picture = Image.fromarray(np.rint(255 * image).astype("uint8"))
     pen = ImageDraw.Draw(picture)
-    for place in _left(path):
-        _square(pen, _pixel(place, rules), DOT, fill=INK)
+    for position in _left(path):
+        _square(pen, _pixel(position, rules), DOT, fill=INK)
     letters = ImageFont.load_default(NAMES)
-    for place, name in zip(last, names(rules), strict=True):
-        if present(place):
+    for position, name in zip(last, names(rules), strict=True):
+        if present(position):
             pen.text(
-                tuple(_pixel(place, rules)),
+                tuple(_pixel(position, rules)),
                 name,
                 fill=PAPER,
                 font=letters,
@@ -113,9 +113,9 @@ def _left(path: np.ndarray) -> np.ndarray:
     return path[:-1][moved]
 
 
-def _pixel(place: np.ndarray, rules: Rules) -> np.ndarray:
+def _pixel(position: np.ndarray, rules: Rules) -> np.ndarray:
     """Column and row of a place on the board."""
-    return (place * (1, -1) + extent(rules)) * SIDE / (2 * extent(rules))
+    return (position * (1, -1) + extent(rules)) * SIDE / (2 * extent(rules))
 
 
 def _square(

@@ -38,21 +38,21 @@ def problem_reward(outcome: Outcome) -> np.ndarray:
 
 
 def demonstration_potential(
-    place: np.ndarray,
+    position: np.ndarray,
     actions: np.ndarray,
     demonstrations: Demonstrations,
     rules: Rules,
 ) -> np.ndarray:
-    """The potential of an action with the right block at `place`.
+    """The potential of an action with the right block at `position`.
 
     Args:
-        place: (worlds, 2), where the right block is before the action.
+        position: (worlds, 2), where the right block is before the action.
         actions: (worlds,).
         demonstrations: Of the same worlds.
         rules: The rules of all worlds.
     """
-    rows = np.arange(len(place))
-    apart = np.linalg.norm(demonstrations.points - place[:, None], axis=-1)
+    rows = np.arange(len(position))
+    apart = np.linalg.norm(demonstrations.points - position[:, None], axis=-1)
     time = np.arange(apart.shape[1])
     apart = np.where(time < demonstrations.length[:, None], apart, np.inf)
     # The first one of those that are equally near.
