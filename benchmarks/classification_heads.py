@@ -12,29 +12,25 @@ the plain network are taken seed by seed.
 
 import dataclasses
 import shlex
-import statistics
 import sys
 
-from applications import startup
+import keras
+import numpy as np
+import tensorflow as tf
+import tyro
 
-startup.import_tensorflow()
-
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-import tyro  # noqa: E402
-
-from applications.image_classification import Config  # noqa: E402
-from applications.image_classification import build_model  # noqa: E402
-from applications.image_classification import load_data  # noqa: E402
-from applications.image_classification import model as networks  # noqa: E402
-from applications.image_classification import prepare  # noqa: E402
-from applications.image_classification import scores  # noqa: E402
-from benchmarks.timing import alternate  # noqa: E402
-from benchmarks.timing import milliseconds  # noqa: E402
-from benchmarks.timing import write_table  # noqa: E402
-from keras_fusion.callbacks import CompanionDecay  # noqa: E402
-from keras_fusion.layers import LocallyConnectedFusion  # noqa: E402
+from applications.image_classification import Config
+from applications.image_classification import build_model
+from applications.image_classification import load_data
+from applications.image_classification import model as networks
+from applications.image_classification import prepare
+from applications.image_classification import scores
+from benchmarks.tables import percent
+from benchmarks.tables import write_table
+from benchmarks.timing import alternate
+from benchmarks.timing import milliseconds
+from keras_fusion.callbacks import CompanionDecay
+from keras_fusion.layers import LocallyConnectedFusion
 
 PLAIN = "last (plain)"
 LC = "locally_connected"
@@ -168,8 +164,8 @@ def describe(
         rows.append(
             [
                 label,
-                spread(values),
-                spread(values - plain) if label != PLAIN else "",
+                percent(values, 2),
+                percent(values - plain, 2) if label != PLAIN else "",
                 f"{int((values > plain).sum())} / {int((values < plain).sum())}"
                 if label != PLAIN
                 else "",
@@ -214,12 +210,6 @@ def step_seconds(
         return lambda: models[label].train_on_batch(*batch)
 
     return alternate({label: step(label) for label in models}, repeats)
-
-
-def spread(values: np.ndarray) -> str:
-    """Mean and sample deviation, in per cent."""
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{100 * values.mean():.2f} ± {100 * deviation:.2f}"
 
 
 def write(

@@ -16,30 +16,27 @@ stopped benchmark goes on. For other settings give another one.
 import dataclasses
 import functools
 import shlex
-import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from applications import startup
+import keras
+import numpy as np
+import tyro
 
-startup.import_tensorflow()
-
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-import tyro  # noqa: E402
-
-from applications import instruction_following  # noqa: E402
-from applications import runs  # noqa: E402
-from applications.instruction_following import scores  # noqa: E402
-from applications.instruction_following import sources  # noqa: E402
-from applications.instruction_following.config import PRESETS  # noqa: E402
-from applications.instruction_following.config import Config  # noqa: E402
-from applications.instruction_following.data import Part  # noqa: E402
-from applications.instruction_following.data import policy_batch  # noqa: E402
-from applications.instruction_following.model import learning_rate_at  # noqa: E402
-from benchmarks import goal_pixels  # noqa: E402
-from benchmarks.timing import write_table  # noqa: E402
+from applications import instruction_following
+from applications import runs
+from applications.instruction_following import scores
+from applications.instruction_following import sources
+from applications.instruction_following.config import PRESETS
+from applications.instruction_following.config import Config
+from applications.instruction_following.data import Part
+from applications.instruction_following.data import policy_batch
+from applications.instruction_following.model import learning_rate_at
+from benchmarks import goal_pixels
+from benchmarks.tables import percent
+from benchmarks.tables import spread
+from benchmarks.tables import write_table
 
 ROWS = {
     "concat": ("concat", True),
@@ -241,20 +238,8 @@ def cells(task: str, found: list[dict]) -> list[str]:
     filled = [f"{found[0]['parameters']:,}"]
     for key in MEASURED[task]:
         values = [result[key] for result in found]
-        filled.append(
-            spread([100 * value for value in values], 1)
-            if key in SHARES
-            else spread(values, 2)
-        )
+        filled.append(percent(values) if key in SHARES else spread(values, 2))
     return filled
-
-
-def spread(values: list[float], digits: int) -> str:
-    """Mean and sample deviation, which a single value has not."""
-    mean = f"{statistics.mean(values):.{digits}f}"
-    if len(values) == 1:
-        return mean
-    return f"{mean} ± {statistics.stdev(values):.{digits}f}"
 
 
 def write(comparison: Comparison, table: list[list[str]]) -> None:
