@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from applications import checkpoints
-from applications import runs
+from applications import files
 
 # The first steps of a process trace and compile the model.
 UNTIMED_STEPS = 2
@@ -20,7 +20,7 @@ PANELS = 10
 
 
 class FiniteLoss(keras.callbacks.Callback):
-    """Ends the training at the first loss that is no number.
+    """Ends the training at the first loss that is not finite.
 
     An exception rather than `stop_training`, which would still end the epoch
     and save a checkpoint of ruined weights.
@@ -92,7 +92,7 @@ class Checkpoint(keras.callbacks.Callback):
             },
         )
         checkpoints.save(self.path / "checkpoints", self.model, self.state)
-        runs.write_history(self.path / "history.csv", self.state.history)
+        files.write_csv(self.path / "history.csv", self.state.history)
 
     def check_weights(self, epoch: int) -> None:
         for weight in self.model.trainable_weights:
@@ -135,5 +135,5 @@ class Panel(keras.callbacks.Callback):
 
 
 def save_picture(path: Path, picture: np.ndarray) -> None:
-    with runs.replacing(path) as temporary:
+    with files.replacing(path) as temporary:
         Image.fromarray(picture).save(temporary)

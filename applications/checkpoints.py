@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import keras
 
-from applications import runs
+from applications import files
 
 KEPT = 2
 
@@ -28,11 +28,11 @@ class State(NamedTuple):
 
 
 def save(folder: Path, model: keras.Model, state: State) -> None:
-    with runs.replacing(folder / f"epoch-{state.epoch:05d}") as place:
+    with files.replacing(folder / f"epoch-{state.epoch:05d}") as place:
         place.mkdir()
         model.save_weights(place / "model.weights.h5")
         content = state._asdict() | {"random": _random_states(model)}
-        runs.write_json(place / "state.json", content)
+        files.write_json(place / "state.json", content)
     for path in complete(folder)[KEPT:]:
         shutil.rmtree(path, ignore_errors=True)
 
@@ -59,7 +59,7 @@ def restore(folder: Path, model: keras.Model) -> State | None:
 
 
 def _load(path: Path, model: keras.Model) -> State:
-    content = runs.read_json(path / "state.json")
+    content = files.read_json(path / "state.json")
     random_states = content.pop("random")
     state = State(**content)
     if model.optimizer is not None and not model.optimizer.built:

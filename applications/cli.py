@@ -12,14 +12,13 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from typing import Literal
 
+import pydantic
 import tyro
 
 import applications
-from applications import runs
 from applications import settings
 from applications import startup
 
@@ -27,15 +26,22 @@ PROGRAM = "python -m applications"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Use:
+class RunCommand:
     run: str
     """A run, by its folder or by its name under RUNS_DIR/TASK."""
     runs_dir: str = "runs"
     """Folder that holds the runs."""
 
+    def open(self, task: str) -> Any:
+        """The run, a `runs.Run`."""
+        # Keras is imported after TensorFlow has been told to be quiet.
+        from applications import runs
+
+        return runs.find(task, self.run, self.runs_dir)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Evaluate(Use):
+class Evaluate(RunCommand):
     """Measure a trained run, print the table, write evaluate-SPLIT.json."""
 
     data_dir: str | None = None
@@ -46,12 +52,11 @@ class Evaluate(Use):
     def __call__(self, task: str) -> None:
         from applications import evaluation
 
-        path = runs.find(task, self.run, self.runs_dir)
-        evaluation.evaluate(task, path, self.split, self.data_dir)
+        evaluation.evaluate(self.open(task), self.split, self.data_dir)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Predict(Use):
+class Predict(RunCommand):
     """Write a trained run's predictions for examples without labels."""
 
     data_dir: str
@@ -62,12 +67,11 @@ class Predict(Use):
     def __call__(self, task: str) -> None:
         from applications import evaluation
 
-        path = runs.find(task, self.run, self.runs_dir)
-        evaluation.predict(task, path, self.data_dir, self.out)
+        evaluation.predict(self.open(task), self.data_dir, self.out)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Export(Use):
+class Export(RunCommand):
     """Write a trained run's model for serving and check it on a batch."""
 
     format: tuple[Literal["saved_model", "onnx"], ...] = ("saved_model",)
@@ -76,8 +80,7 @@ class Export(Use):
     def __call__(self, task: str) -> None:
         from applications import export
 
-        path = runs.find(task, self.run, self.runs_dir)
-        export.export(task, path, self.format)
+        export.export(self.open(task), self.format)
 
 
 VERBS: dict[str, Callable] = {
@@ -96,6 +99,9 @@ def reported(dispatch: Callable[[list[str]], int], arguments: list[str]) -> int:
     """Runs a command; an error becomes one line and an exit status."""
     try:
         return dispatch(arguments)
+    except pydantic.ValidationError as error:
+        print(f"error: {settings.explain(error)}", file=sys.stderr)
+        return 2
     except (ValueError, OSError) as error:
         print(f"error: {_one_line(str(error))}", file=sys.stderr)
         return 2
@@ -116,9 +122,7 @@ def _dispatch(arguments: list[str]) -> int:
         print(_list_tasks())
         return 0
     name, *rest = arguments
-    if name in applications.TASKS:
-        startup.import_tensorflow()
-    task = applications.load_task(name)
+    task = load_task(name)
     verbs = VERBS | getattr(task, "VERBS", {})
     if not rest or rest[0] in ("-h", "--help"):
         print(_list_verbs(name, task, verbs))
@@ -136,6 +140,15 @@ def _dispatch(arguments: list[str]) -> int:
     return 0
 
 
+def load_task(name: str) -> Any:
+    """Imports a task, and TensorFlow before it, without its notes."""
+    applications.check_task(name)
+    startup.import_tensorflow()
+    from applications import task
+
+    return task.load_task(name)
+
+
 def _list_tasks() -> str:
     width = max(map(len, applications.TASKS))
     tasks = [
@@ -145,7 +158,7 @@ def _list_tasks() -> str:
     return "\n".join([*usage, *tasks])
 
 
-def _list_verbs(name: str, task: ModuleType, verbs: dict) -> str:
+def _list_verbs(name: str, task: Any, verbs: dict) -> str:
     lines = {"train": "Train a run, or continue it."}
     lines |= {
         verb: (command.__doc__ or "").strip().split("\n")[0]
@@ -166,7 +179,7 @@ def _list_verbs(name: str, task: ModuleType, verbs: dict) -> str:
     )
 
 
-def _train(name: str, task: ModuleType, flags: list[str]) -> int:
+def _train(name: str, task: Any, flags: list[str]) -> int:
     start, flags = starting_config(task, flags)
     config = parse(
         task.Config,
@@ -179,7 +192,6 @@ def _train(name: str, task: ModuleType, flags: list[str]) -> int:
             f"options; presets: {', '.join(task.PRESETS)}."
         ),
     )
-    settings.check(config)
     from applications import training
 
     training.train(name, config)
@@ -187,7 +199,7 @@ def _train(name: str, task: ModuleType, flags: list[str]) -> int:
 
 
 def starting_config(
-    task: ModuleType, flags: list[str]
+    task: Any, flags: list[str]
 ) -> tuple[settings.Settings, list[str]]:
     """The config that the flags change, and the flags left to parse."""
     parser = argparse.ArgumentParser(
@@ -226,9 +238,22 @@ def parse(command: Callable, flags: list[str], prog: str, **options) -> Any:
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise ValueError(
-            f"{_unboxed(boxed.getvalue())} (see {prog} --help)"
-        ) from stop
+        reason = _validation_error(stop)
+        text = (
+            settings.explain(reason) if reason else _unboxed(boxed.getvalue())
+        )
+        raise ValueError(f"{text} (see {prog} --help)") from stop
+
+
+def _validation_error(
+    error: BaseException | None,
+) -> pydantic.ValidationError | None:
+    """What pydantic said before tyro put it into a box."""
+    while error is not None:
+        if isinstance(error, pydantic.ValidationError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _unboxed(text: str) -> str:

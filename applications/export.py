@@ -4,46 +4,43 @@ import dataclasses
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from applications import evaluation
-from applications import load_task
-from applications import runs
+from applications import files
 from applications import settings
 from applications import training
+from applications.runs import Run
+from applications.task import Task
 
 FORMATS = ("saved_model", "onnx")
 TOLERANCE = 1e-3
 OUTPUT = "_output"
 
 
-def export(task_name: str, path: Path, formats: tuple[str, ...]) -> list[Path]:
+def export(run: Run, formats: tuple[str, ...]) -> list[Path]:
     """Writes a run's model into `<run>/export/<format>`, in float32."""
-    task = load_task(task_name)
-    config = runs.read_config(path, task.Config)
-    model = _float32(task, training.load_model(path), config)
-    config = evaluation.with_data(task, config, None)
-    _, dataset = task.load_data(config).split("test", "validation")
+    model, data = run.model(), run.data()
+    model = _float32(run.task, model, data.config)
+    _, dataset = data.split("test", "validation")
     inputs = next(iter(dataset))[0]
     expected = _named(model(inputs, training=False))
-    written = []
+    folders = []
     for name in formats:
-        target = path / "export" / name
-        with runs.replacing(target) as temporary:
+        folder = run.folder / "export" / name
+        with files.replacing(folder) as temporary:
             received = EXPORTERS[name](model, inputs, temporary)
             difference = _compare(name, expected, received)
-        print(f"{target}: {difference}")
-        written.append(target)
-    return written
+        print(f"{folder}: {difference}")
+        folders.append(folder)
+    return folders
 
 
 def _float32(
-    task: ModuleType, model: keras.Model, config: settings.Settings
+    task: Task, model: keras.Model, config: settings.Settings
 ) -> keras.Model:
     if config.precision == "float32":
         return model
@@ -81,8 +78,8 @@ def _onnx(
         warnings.filterwarnings(
             "ignore", "In the future `np.object`", FutureWarning
         )
-        apart = _told_apart(model, inputs)
-        apart.export(str(file), format="onnx", verbose=False)
+        unique = _with_unique_outputs(model, inputs)
+        unique.export(str(file), format="onnx", verbose=False)
     session = onnxruntime.InferenceSession(
         str(file), providers=["CPUExecutionProvider"]
     )
@@ -92,7 +89,7 @@ def _onnx(
     return dict(zip(names, outputs, strict=True))
 
 
-def _told_apart(model: keras.Model, inputs: Any) -> keras.Model:
+def _with_unique_outputs(model: keras.Model, inputs: Any) -> keras.Model:
     """The model with other names for outputs that are called as an input.
 
     An ONNX graph has one name for each value.
@@ -104,10 +101,10 @@ def _told_apart(model: keras.Model, inputs: Any) -> keras.Model:
         name + OUTPUT if name in model.input else name: value
         for name, value in model.output.items()
     }
-    apart = keras.Model(model.input, outputs)
+    unique = keras.Model(model.input, outputs)
     # Keras exports only what has been called.
-    apart(inputs)
-    return apart
+    unique(inputs)
+    return unique
 
 
 def _by_name(names: list[str], inputs: Any) -> dict[str, np.ndarray]:

@@ -1,169 +1,133 @@
-"""The folder of a run: where things stand in it and how they get there."""
+"""A run: a folder with a config, a model and what was measured of it."""
 
-import contextlib
-import csv
 import dataclasses
-import fcntl
-import io
-import json
+import functools
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import keras
+
+from applications import files
 from applications import settings
+from applications.task import Data
+from applications.task import load_task
 
 # Fields that may differ when a run is continued: where it runs does not
 # change what it computes.
 MAY_DIFFER = ("runs_dir", "strategy", "devices")
 
 
-def folder(task: str, config: settings.Settings) -> Path:
-    return Path(config.runs_dir) / task / config.name
+class Run:
+    """The folder of a run, and what is in it.
+
+    Args:
+        task_name: Name of its task.
+        folder: Its folder, `RUNS_DIR/TASK/NAME`, which need not exist yet.
+    """
+
+    def __init__(self, task_name: str, folder: Path) -> None:
+        self.task_name = task_name
+        self.folder = folder
+        self.task = load_task(task_name)
+
+    @property
+    def exists(self) -> bool:
+        return (self.folder / "config.json").is_file()
+
+    @functools.cached_property
+    def config(self) -> Any:
+        """The `Config` that it was trained with."""
+        file = self.folder / "config.json"
+        text = file.read_text(encoding="utf-8")
+        return settings.from_json(text, self.task.Config, file)
+
+    def model(self) -> keras.Model:
+        """Its trained model."""
+        file = self.folder / "model.keras"
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"{self.folder} has no model.keras: its training has not "
+                f"ended; finish it with `train --name {self.folder.name}` and "
+                "the same settings"
+            )
+        try:
+            return keras.models.load_model(file)
+        except (ValueError, OSError, KeyError, TypeError, EOFError) as error:
+            raise ValueError(
+                f"{file} could not be read as a model ({error}); train the "
+                "run again"
+            ) from error
+
+    def data(self, data_dir: str | None = None) -> Data:
+        """Its data, or those of another folder, which must be of a kind."""
+        data_dir = data_dir or self.config.data_dir
+        if data_dir is not None:
+            settings.check_folder(data_dir, "data_dir")
+        asked = dataclasses.replace(self.config, data_dir=data_dir)
+        data = self.task.load_data(asked)
+        if different := differences(asked, data.config):
+            raise ValueError(
+                f"the data in {data_dir} differ from what the run learned: "
+                f"{', '.join(different)}"
+            )
+        return data
+
+    def metrics(self) -> dict[str, Any] | None:
+        """What was measured at the end of its training, if it has ended."""
+        file = self.folder / "metrics.json"
+        return files.read_json(file) if file.is_file() else None
+
+    def write(self, name: str, content: str | dict[str, Any]) -> Path:
+        """Writes a text, or JSON, into its folder and returns the file."""
+        file = self.folder / name
+        if isinstance(content, dict):
+            files.write_json(file, content)
+        else:
+            files.write(file, content)
+        return file
 
 
-def find(task: str, run: str, runs_dir: str = "runs") -> Path:
-    """The folder of a run that is given as a path or by its name."""
-    for path in (Path(run), Path(runs_dir) / task / run):
-        if (path / "config.json").is_file():
-            return path
-    home = Path(runs_dir) / task
-    there = sorted(path.parent.name for path in home.glob("*/config.json"))
-    known = f"the runs there are: {', '.join(there)}" if there else "none yet"
+def create(task_name: str, config: settings.Settings) -> Run:
+    """The run that a config names."""
+    return Run(task_name, Path(config.runs_dir) / task_name / config.name)
+
+
+def find(task_name: str, run: str, runs_dir: str = "runs") -> Run:
+    """A run that is given as a path or by its name."""
+    home = Path(runs_dir) / task_name
+    for folder in (Path(run), home / run):
+        if (folder / "config.json").is_file():
+            return Run(task_name, folder)
+    names = sorted(path.parent.name for path in home.glob("*/config.json"))
+    known = f"the runs there are: {', '.join(names)}" if names else "none yet"
     raise FileNotFoundError(
         f"there is no run {run!r}, neither as a folder nor in {home} ({known})"
     )
 
 
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path that takes the place of `path` when all went well.
-
-    The temporary name keeps the suffix and starts with a dot. Until the last
-    moment `path` is what it was; files and folders alike.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    place = Path(tempfile.mkdtemp(prefix=".tmp-", dir=path.parent))
-    try:
-        written = place / path.name
-        yield written
-        _flush(written)
-        if path.is_dir():
-            path.rename(place / "old")
-        os.replace(written, path)
-        _flush_one(path.parent)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-
-
-def _flush(path: Path) -> None:
-    for inner in path.rglob("*") if path.is_dir() else ():
-        _flush_one(inner)
-    _flush_one(path)
-
-
-def _flush_one(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def write_json(path: Path, content: dict) -> None:
-    write(path, json.dumps(content, indent=2) + "\n")
-
-
-def read_json(path: Path) -> dict:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not readable JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a JSON object")
-    return content
-
-
-def write_history(path: Path, rows: list[dict]) -> None:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write(path, text.getvalue())
-
-
-def remove_leftovers(path: Path) -> None:
-    """Removes what a killed process was still writing."""
-    for leftover in path.rglob(".tmp-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def lock(path: Path) -> Iterator[None]:
-    """Keeps a second process from training the same run.
-
-    The lock belongs to the process and ends with it, however it ends.
-    """
-    path.mkdir(parents=True, exist_ok=True)
-    with open(path / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise FileExistsError(
-                f"{path} is being trained by another process; wait for it or "
-                "give another --name"
-            ) from error
-        yield
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a living process holds the lock of a folder."""
-    try:
-        with lock(path):
-            return False
-    except FileExistsError:
-        return True
-
-
-def read_config(
-    path: Path, config_class: type[settings.Config]
-) -> settings.Config:
-    """The config of the run in folder `path`."""
-    file = path / "config.json"
-    return settings.from_json(
-        file.read_text(encoding="utf-8"), config_class, file
-    )
-
-
-def check_continues(
-    path: Path, old: settings.Settings, new: settings.Settings
-) -> None:
-    """Raises ValueError where `new` would make another run of `old`."""
+def differences(old: settings.Settings, new: settings.Settings) -> list[str]:
+    """The settings that differ, each with its two values."""
     before, after = dataclasses.asdict(old), dataclasses.asdict(new)
-    different = [
+    return [
         f"{name} {before[name]!r} -> {after[name]!r}"
         for name in after
-        if name not in MAY_DIFFER and not _same(name, before, after)
+        if before[name] != after[name]
     ]
-    if different:
+
+
+def check_continues(run: Run, new: settings.Settings) -> None:
+    """Raises ValueError where `new` would make another run of this one."""
+    same = {name: getattr(new, name) for name in MAY_DIFFER}
+    old = run.config
+    if new.epochs >= old.epochs:
+        same["epochs"] = new.epochs
+    if old.data_dir and new.data_dir:
+        if os.path.realpath(old.data_dir) == os.path.realpath(new.data_dir):
+            same["data_dir"] = new.data_dir
+    if different := differences(dataclasses.replace(old, **same), new):
         raise ValueError(
-            f"the run {path} exists with other settings: "
+            f"the run {run.folder} exists with other settings: "
             f"{', '.join(different)}; give another --name, or the same "
             "settings (only epochs may grow)"
         )
-
-
-def _same(name: str, before: dict, after: dict) -> bool:
-    old, new = before[name], after[name]
-    if name == "epochs":
-        return new >= old
-    if name == "data_dir" and old and new:
-        return os.path.realpath(old) == os.path.realpath(new)
-    return old == new

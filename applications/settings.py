@@ -1,37 +1,86 @@
-"""The settings that every task has, and their JSON form."""
+"""The settings that every task has: types, bounds, JSON.
+
+pydantic holds every field to its type and bounds wherever a config is made:
+on the command line, from JSON, in a search, by `dataclasses.replace`.
+"""
 
 import dataclasses
+import inspect
 import json
-import math
-import types
-import typing
+from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 from typing import Any
 from typing import Literal
+from typing import Protocol
 from typing import TypeVar
 
+import pydantic
+import tyro
+from pydantic import AfterValidator
+from pydantic import Field
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
+NonNegativeInt = Annotated[int, Field(ge=0, le=2**31 - 1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+"""A part of a whole, which is never all of it."""
+
+
+def _different(values: tuple) -> tuple:
+    if len(set(values)) < len(values):
+        raise ValueError("must not hold the same value twice")
+    return values
+
+
+def _folder_name(name: str) -> str:
+    if not name or name.startswith(".") or set(name) & set("/\\\0"):
+        raise ValueError(
+            "must be the name of one folder that does not start with a dot"
+        )
+    return name
+
+
+Counts = Annotated[tuple[Count, ...], Field(min_length=1)]
+Names = Annotated[tuple[str, ...], AfterValidator(_different)]
+Numbers = Annotated[tuple[Count, ...], AfterValidator(_different)]
+"""Numbers from 1, each at most once: of stages, of branches."""
+
+# Nothing is converted: the text "3" and the truth value True are no numbers.
+_STRICT = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+def settings(config_class: type) -> type:
+    """Makes a class a frozen dataclass whose fields are validated."""
+    make = pydantic.dataclasses.dataclass(
+        frozen=True, kw_only=True, config=_STRICT
+    )
+    return make(config_class)
+
+
+@settings
 class Settings:
     """Base of every task's `Config`; a task gives the defaults it lacks."""
 
-    name: str = "default"
+    name: Annotated[str, AfterValidator(_folder_name)] = "default"
     """Name of the run; the same name resumes it."""
     data_dir: str | None = None
     """Your own data; None: the embedded data."""
     runs_dir: str = "runs"
     """Folder of the runs, as RUNS_DIR/TASK/NAME; shared by all workers."""
-    epochs: int
+    epochs: Count
     """Passes over the training data; may grow to continue a run."""
-    batch_size: int
+    batch_size: Count
     """Examples a step, all replicas together."""
-    learning_rate: float
+    learning_rate: Positive
     """Step size of the optimizer at its start."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of the weights, the order of the data and all random choices."""
     strategy: Literal["one", "mirrored", "multi_worker"] = "one"
     """One device, those of this machine, or several machines (TF_CONFIG)."""
-    devices: int | None = None
+    devices: Count | None = None
     """Replicas on this machine; None: all its GPUs, or one CPU."""
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     """Data type policy of the model's layers."""
@@ -40,36 +89,45 @@ class Settings:
 Config = TypeVar("Config", bound=Settings)
 
 
-def check(config: Settings) -> None:
-    """Raises ValueError or FileNotFoundError for values no task can use."""
-    for name in ("epochs", "batch_size"):
-        value = getattr(config, name)
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, received {value}")
-    if config.devices is not None and config.devices < 1:
-        raise ValueError(
-            f"devices must be at least 1, received {config.devices}"
-        )
-    if not (math.isfinite(config.learning_rate) and config.learning_rate > 0):
-        raise ValueError(
-            "learning_rate must be a positive number, received "
-            f"{config.learning_rate}"
-        )
-    if not 0 <= config.seed < 2**32:
-        raise ValueError(
-            f"seed must be between 0 and 2**32 - 1, received {config.seed}"
-        )
-    check_name(config.name)
-    if config.data_dir is not None:
-        check_folder(config.data_dir, "data_dir")
+class Described(Protocol):
+    """A record of one way among several, such as a way of fusing."""
+
+    name: str
+    description: str
 
 
-def check_name(name: str) -> None:
-    if not name or name.startswith(".") or set(name) & set("/\\\0"):
-        raise ValueError(
-            "name must be the name of one folder that does not start with a "
-            f"dot, received {name!r}"
-        )
+def one_of(records: Mapping[str, Described], text: str) -> Any:
+    """The names of records as the type of a field, what they are as its help.
+
+    Args:
+        records: Records by name.
+        text: Help that stands before their descriptions.
+    """
+    described = "; ".join(
+        f"{record.name}: {record.description}" for record in records.values()
+    )
+    return Annotated[
+        Literal[tuple(records)], tyro.conf.arg(help=f"{text} {described}.")
+    ]
+
+
+def select(
+    config: Settings, builder: Callable, **arguments: Any
+) -> dict[str, Any]:
+    """The arguments of a builder: those given, and settings of their names.
+
+    Args:
+        config: A task's config; of its fields only the task's own count.
+        builder: A function.
+        **arguments: What the settings do not say, or not as they are.
+    """
+    own = {field.name for field in dataclasses.fields(config)}
+    own -= {field.name for field in dataclasses.fields(Settings)}
+    return {
+        name: getattr(config, name)
+        for name in inspect.signature(builder).parameters
+        if name in own
+    } | arguments
 
 
 def check_folder(path: str | Path, field: str) -> None:
@@ -91,8 +149,7 @@ def from_json(
 ) -> Config:
     """A config from a JSON object; what it lacks comes from `start`.
 
-    Without `start` it comes from the defaults of the class. Lists become
-    tuples: a config holds nothing that can change.
+    Without `start` it comes from the defaults of the class.
     """
     try:
         values = json.loads(text)
@@ -100,54 +157,46 @@ def from_json(
         raise ValueError(f"{source} is not JSON: {error}") from error
     if not isinstance(values, dict):
         raise ValueError(f"{source} must hold a JSON object of settings")
-    known = typing.get_type_hints(config_class)
+    known = [field.name for field in dataclasses.fields(config_class)]
     if unknown := sorted(set(values) - set(known)):
         raise ValueError(
             f"{source} has unknown settings: {', '.join(unknown)}; known are: "
             f"{', '.join(known)}"
         )
-    values = {name: _tuples(value) for name, value in values.items()}
-    for name, value in values.items():
-        if not _fits(value, known[name]):
-            raise ValueError(
-                f"{source}: {name} must be {_words(known[name])}, received "
-                f"{value!r}"
-            )
     if start is not None:
-        return dataclasses.replace(start, **values)
-    return config_class(**values)
+        values = dataclasses.asdict(start) | values
+    try:
+        return pydantic.TypeAdapter(config_class).validate_json(
+            json.dumps(values)
+        )
+    except pydantic.ValidationError as error:
+        raise ValueError(f"{source}: {explain(error)}") from error
 
 
-def _tuples(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(_tuples(item) for item in value)
-    return value
+# pydantic's words, and those of the other errors of this project.
+WORDS = {
+    "Input should": "must",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    " after validation": "",
+}
 
 
-def _fits(value: Any, hint: Any) -> bool:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return any(_fits(value, option) for option in arguments)
-    if origin is Literal:
-        return value in arguments
-    if origin is typing.Annotated:
-        return _fits(value, arguments[0])
-    if origin is tuple:
-        return isinstance(value, tuple) and _tuple_fits(value, arguments)
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if hint is None:
-        return value is None
-    return not isinstance(hint, type) or isinstance(value, hint)
+def explain(error: pydantic.ValidationError) -> str:
+    """What is wrong with which settings, in one line."""
+    return "; ".join(
+        _explain_one(problem) for problem in error.errors(include_url=False)
+    )
 
 
-def _tuple_fits(value: tuple, arguments: tuple) -> bool:
-    if len(arguments) == 2 and arguments[1] is Ellipsis:
-        return all(_fits(item, arguments[0]) for item in value)
-    return len(value) == len(arguments) and all(map(_fits, value, arguments))
-
-
-def _words(hint: Any) -> str:
-    return hint.__name__ if isinstance(hint, type) else str(hint)
+def _explain_one(problem: dict[str, Any]) -> str:
+    name, *rest = problem["loc"] or ("",)
+    where = f"{name}{''.join(f'[{index}]' for index in rest)}"
+    text = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:
+        # Of several settings together; it names them itself.
+        return text
+    for theirs, ours in WORDS.items():
+        text = text.replace(theirs, ours)
+    separator = "" if text.startswith("must") else ":"
+    return f"{where}{separator} {text}, received {problem['input']!r}"

@@ -5,9 +5,7 @@ import dataclasses
 import platform
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -16,9 +14,12 @@ import tensorflow as tf
 import keras_fusion
 from applications import callbacks
 from applications import checkpoints
-from applications import load_task
+from applications import files
 from applications import runs
 from applications import settings
+from applications.runs import Run
+from applications.task import Data
+from applications.task import load_task
 from keras_fusion import distribution
 
 # How often a training looks at its validation data, about.
@@ -31,106 +32,97 @@ START = checkpoints.State(
 )
 
 
-class Data(NamedTuple):
-    """The batched datasets of a task; a split that it lacks is None."""
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What the steps of a training share."""
 
-    train: tf.data.Dataset | None
-    """Endless, full batches only, a pure function of the seed and epoch."""
-    steps_per_epoch: int
-    validation: tf.data.Dataset | None
-    test: tf.data.Dataset | None
+    run: Run
+    """Where this process writes: elsewhere, to throw away, if no chief."""
+    shown: Path
+    """The folder of the run, where all processes read checkpoints."""
+    data: Data
+    strategy: tf.distribute.Strategy
 
-    def split(self, *names: str) -> tuple[str, tf.data.Dataset]:
-        """The first of the named splits that there is, with its name."""
-        for name in names:
-            if getattr(self, name) is not None:
-                return name, getattr(self, name)
-        there = [
-            name
-            for name in ("train", "validation", "test")
-            if getattr(self, name) is not None
-        ]
-        raise ValueError(
-            f"the data has no {' or '.join(names)} split; it has: "
-            f"{', '.join(there) or 'nothing'}"
-        )
+    @property
+    def config(self) -> Any:
+        return self.data.config
+
+    def report(self, text: str) -> None:
+        if distribution.is_chief(self.strategy):
+            print(text, flush=True)
 
 
-def train(task_name: str, config: settings.Settings) -> dict:
+def train(task_name: str, config: settings.Settings) -> dict[str, Any]:
     """Trains a run, or continues it, and returns its metrics."""
-    settings.check(config)
+    if config.data_dir is not None:
+        settings.check_folder(config.data_dir, "data_dir")
     strategy = distribution.get_strategy(config.strategy, config.devices)
     distribution.check_batch_size(config.batch_size, strategy)
     task = load_task(task_name)
     with distribution.chief_first(strategy):
-        config = task.prepare(config)
-    path = runs.folder(task_name, config)
-    if metrics := _finished(path, config):
-        _say(strategy, f"{path} is already trained for {config.epochs} epochs")
-        _say(strategy, _report(task, path, metrics))
-        return metrics
+        data = task.load_data(config)
+    run = runs.create(task_name, data.config)
     # Every worker goes through the same motions; all but the chief's files
     # land in a folder to throw away.
     home = distribution.worker_path(config.runs_dir, strategy)
-    config = dataclasses.replace(config, runs_dir=home)
-    written = runs.folder(task_name, config)
-    with runs.lock(written):
-        runs.remove_leftovers(written)
-        state, parameters = _learn(task, config, strategy, path, written)
+    own = dataclasses.replace(data.config, runs_dir=str(home))
+    training = Training(runs.create(task_name, own), run.folder, data, strategy)
+    if metrics := _finished(run, data.config):
+        training.report(
+            f"{run.folder} is already trained for {config.epochs} epochs"
+        )
+        training.report(_result(run, metrics))
+        return metrics
+    with files.lock(training.run.folder):
+        files.remove_leftovers(training.run.folder)
+        state, parameters = fit_and_save(training)
         if distribution.is_chief(strategy):
-            metrics = _conclude(task, config, written, state, parameters)
-            _say(strategy, _report(task, path, metrics))
+            metrics = evaluate_and_write(training, state, parameters)
+            training.report(_result(run, metrics))
         distribution.wait_for_all(strategy)
     return metrics or {}
 
 
-def _finished(path: Path, config: settings.Settings) -> dict | None:
+def _finished(run: Run, config: settings.Settings) -> dict[str, Any] | None:
     """The metrics of a run that has nothing left to learn."""
-    if not (path / "config.json").is_file():
+    if not run.exists:
         return None
-    runs.check_continues(path, runs.read_config(path, type(config)), config)
-    if not (path / "metrics.json").is_file():
-        return None
-    metrics = runs.read_json(path / "metrics.json")
-    return metrics if metrics.get("epochs_asked", 0) >= config.epochs else None
+    runs.check_continues(run, config)
+    metrics = run.metrics()
+    if metrics and metrics.get("epochs_asked", 0) >= config.epochs:
+        return metrics
+    return None
 
 
-def _learn(
-    task: ModuleType,
-    config: settings.Settings,
-    strategy: tf.distribute.Strategy,
-    path: Path,
-    written: Path,
-) -> tuple[checkpoints.State, int]:
-    model = _build(task, config, strategy)
+def fit_and_save(training: Training) -> tuple[checkpoints.State, int]:
+    """The state of the training at its end, and the model's parameters."""
+    config, strategy = training.config, training.strategy
+    model = build(training)
     with strategy.scope():
-        state = checkpoints.restore(path / "checkpoints", model) or START
-    data = task.load_data(config, first_epoch=state.epoch)
-    data.split("train")
-    runs.write(written / "config.json", settings.to_json(config))
-    _say(
-        strategy,
-        f"{path}: {model.count_params():,} parameters, "
+        folder = training.shown / "checkpoints"
+        state = checkpoints.restore(folder, model) or START
+    batches = training.data.train(state.epoch)
+    training.run.write("config.json", settings.to_json(config))
+    training.report(
+        f"{training.shown}: {model.count_params():,} parameters, "
         f"{config.batch_size} examples a step on "
         f"{strategy.num_replicas_in_sync} replica(s)",
     )
     if state.epoch:
-        _say(strategy, f"resumed after epoch {state.epoch} of {config.epochs}")
-    state = _fit(task, config, strategy, model, data, state, written)
-    with runs.replacing(written / "model.keras") as temporary:
+        training.report(f"resumed after epoch {state.epoch} of {config.epochs}")
+    if state.epoch < config.epochs:
+        state = fit(training, model, batches, state)
+    with files.replacing(training.run.folder / "model.keras") as temporary:
         model.save(temporary)
     return state, model.count_params()
 
 
-def _build(
-    task: ModuleType,
-    config: settings.Settings,
-    strategy: tf.distribute.Strategy,
-) -> keras.Model:
+def build(training: Training) -> keras.Model:
+    config = training.config
     keras.utils.set_random_seed(config.seed)
-    with precision(config.precision), strategy.scope():
-        model = task.build_model(config)
-    distribution.check_compiled(model, strategy)
+    with precision(config.precision), training.strategy.scope():
+        model = training.run.task.build_model(config)
+    distribution.check_compiled(model, training.strategy)
     return model
 
 
@@ -145,40 +137,38 @@ def precision(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _fit(
-    task: ModuleType,
-    config: settings.Settings,
-    strategy: tf.distribute.Strategy,
+def fit(
+    training: Training,
     model: keras.Model,
-    data: Data,
+    batches: tuple[tf.data.Dataset, int],
     state: checkpoints.State,
-    written: Path,
 ) -> checkpoints.State:
-    if state.epoch >= config.epochs:
-        return state
+    config = training.config
+    task, folder = training.run.task, training.run.folder
     timer = callbacks.StepTimer()
-    checkpoint = callbacks.Checkpoint(written, state, timer)
-    _, shown = data.split("validation", "test")
-    batch = next(iter(shown))
+    checkpoint = callbacks.Checkpoint(folder, state, timer)
+    split, dataset = training.data.split("validation", "test")
+    batch = next(iter(dataset))
+    train, steps = batches
     model.fit(
-        _sharded(data.train),
-        steps_per_epoch=data.steps_per_epoch,
-        validation_data=_sharded(data.validation),
+        _sharded(train),
+        steps_per_epoch=steps,
+        validation_data=_sharded(dataset) if split == "validation" else None,
         validation_freq=max(1, config.epochs // VALIDATIONS),
         initial_epoch=state.epoch,
         epochs=config.epochs,
         shuffle=False,
-        verbose="auto" if distribution.is_chief(strategy) else 0,
+        verbose="auto" if distribution.is_chief(training.strategy) else 0,
         callbacks=[
             callbacks.FiniteLoss(),
             timer,
             # What they add to the logs of an epoch reaches those below.
-            *task.callbacks(config, batch),
+            *task.callbacks(config, batch, folder),
             keras.callbacks.TensorBoard(
-                written / "logs", write_graph=False, write_steps_per_second=True
+                folder / "logs", write_graph=False, write_steps_per_second=True
             ),
             callbacks.Panel(
-                written / "logs" / "pictures",
+                folder / "logs" / "pictures",
                 lambda model, batch: task.draw(model, batch, config),
                 batch,
                 config.epochs,
@@ -189,14 +179,12 @@ def _fit(
     return checkpoint.state
 
 
-def _sharded(dataset: tf.data.Dataset | None) -> tf.data.Dataset | None:
+def _sharded(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Lets workers share every batch, as replicas of one machine do.
 
     Left to itself TensorFlow gives each worker files of its own where there
     are several, and the batches are no longer those of a single process.
     """
-    if dataset is None:
-        return None
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.DATA
@@ -204,17 +192,14 @@ def _sharded(dataset: tf.data.Dataset | None) -> tf.data.Dataset | None:
     return dataset.with_options(options)
 
 
-def _conclude(
-    task: ModuleType,
-    config: settings.Settings,
-    path: Path,
-    state: checkpoints.State,
-    parameters: int,
-) -> dict:
+def evaluate_and_write(
+    training: Training, state: checkpoints.State, parameters: int
+) -> dict[str, Any]:
     """Measures the saved model; `metrics.json` is the last file of a run."""
-    model = load_model(path)
-    split, dataset = task.load_data(config).split("validation", "test")
-    metrics = task.measure(model, dataset, config) | {
+    run, config = training.run, training.config
+    model = run.model()
+    split, dataset = training.data.split("validation", "test")
+    metrics = run.task.measure(model, dataset, config) | {
         "split": split,
         "parameters": parameters,
         "epochs": state.epoch,
@@ -222,27 +207,11 @@ def _conclude(
         **state.clock,
         "versions": versions(),
     }
-    picture = task.draw(model, next(iter(dataset)), config)
-    callbacks.save_picture(path / "pictures" / "panel.png", picture)
-    runs.write_history(path / "history.csv", state.history)
-    runs.write_json(path / "metrics.json", metrics)
+    picture = run.task.draw(model, next(iter(dataset)), config)
+    callbacks.save_picture(run.folder / "pictures" / "panel.png", picture)
+    files.write_csv(run.folder / "history.csv", state.history)
+    run.write("metrics.json", metrics)
     return metrics
-
-
-def load_model(path: Path) -> keras.Model:
-    """The trained model of a run."""
-    file = path / "model.keras"
-    if not file.is_file():
-        raise FileNotFoundError(
-            f"{path} has no model.keras: its training has not ended; finish "
-            f"it with `train --name {path.name}` and the same settings"
-        )
-    try:
-        return keras.models.load_model(file)
-    except (ValueError, OSError, KeyError, TypeError, EOFError) as error:
-        raise ValueError(
-            f"{file} cannot be read as a model ({error}); train the run again"
-        ) from error
 
 
 def versions() -> dict[str, str]:
@@ -255,18 +224,13 @@ def versions() -> dict[str, str]:
     }
 
 
-def _report(task: ModuleType, path: Path, metrics: dict) -> str:
+def _result(run: Run, metrics: dict[str, Any]) -> str:
     return "\n".join(
         [
             "",
-            task.table(metrics),
+            run.task.table(metrics),
             "",
-            f"picture:     {path / 'pictures' / 'panel.png'}",
-            f"tensorboard: tensorboard --logdir {path / 'logs'}",
+            f"picture:     {run.folder / 'pictures' / 'panel.png'}",
+            f"tensorboard: tensorboard --logdir {run.folder / 'logs'}",
         ]
     )
-
-
-def _say(strategy: tf.distribute.Strategy, text: Any) -> None:
-    if distribution.is_chief(strategy):
-        print(text, flush=True)

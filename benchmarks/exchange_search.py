@@ -107,7 +107,7 @@ def write(search, benchmark: Benchmark, found: list, rows: list) -> None:
     config = benchmark.config
     command = shlex.join(sys.argv[1:])
     for trial in found:
-        metrics = runs.read_json(search.folder / trial.name / "metrics.json")
+        metrics = files.read_json(search.folder / trial.name / "metrics.json")
         share = statistics.mean(metrics["exchanged_share"].values())
         changed = search.space.changed(trial.values, config)
         rows.append(

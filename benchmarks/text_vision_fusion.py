@@ -25,7 +25,6 @@ import numpy as np
 import tyro
 
 from applications import instruction_following
-from applications import runs
 from applications.instruction_following import scores
 from applications.instruction_following import sources
 from applications.instruction_following.config import PRESETS
@@ -116,8 +115,8 @@ def measured(comparison: Comparison, task: str, name: str, seed: int) -> dict:
             comparison, name, seed
         )
         print(found, flush=True)
-        runs.write_json(file, found)
-    return runs.read_json(file)
+        files.write_json(file, found)
+    return files.read_json(file)
 
 
 def mini(comparison: Comparison, name: str, seed: int) -> dict:

@@ -1,6 +1,7 @@
 """Multimodal fusion for Keras: layers, losses, metrics, callbacks, models."""
 
 from keras_fusion import callbacks
+from keras_fusion import distribution
 from keras_fusion import layers
 from keras_fusion import losses
 from keras_fusion import metrics
@@ -11,6 +12,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "callbacks",
+    "distribution",
     "layers",
     "losses",
     "metrics",

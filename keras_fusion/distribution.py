@@ -11,8 +11,15 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from typing import TypeAlias
 
 import keras
+
+Strategy: TypeAlias = Any
+"""A `tf.distribute.Strategy`."""
 
 STRATEGIES = ("one", "mirrored", "multi_worker")
 
@@ -22,7 +29,7 @@ TF_CONFIG_EXAMPLE = (
 )
 
 
-def get_strategy(name, devices=None):
+def get_strategy(name: str, devices: int | None = None) -> Strategy:
     """The `tf.distribute` strategy called `name`.
 
     Call it before TensorFlow runs anything: logical CPUs and the links
@@ -46,33 +53,35 @@ def get_strategy(name, devices=None):
     """
     if name not in STRATEGIES:
         raise ValueError(
-            f"`name` must be one of {', '.join(STRATEGIES)}. Received: {name!r}"
+            f"`name` must be one of {', '.join(STRATEGIES)}. "
+            f"Received: name={name!r}"
         )
     if devices is not None and devices < 1:
-        raise ValueError(f"`devices` must be at least 1. Received: {devices}")
+        raise ValueError(
+            f"`devices` must be at least 1. Received: devices={devices}"
+        )
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
-            "Strategies need the TensorFlow backend of Keras (set "
-            "KERAS_BACKEND=tensorflow). The backend is: "
-            f"{keras.backend.backend()}"
+            "`KERAS_BACKEND` must be tensorflow for strategies. "
+            f"Received: KERAS_BACKEND={keras.backend.backend()}"
         )
     if name == "one":
         return _one(devices)
     return _mirrored(devices) if name == "mirrored" else _multi_worker(devices)
 
 
-def _one(devices):
+def _one(devices: int | None) -> Strategy:
     import tensorflow as tf
 
     if devices not in (None, 1):
         raise ValueError(
-            f"Strategy 'one' uses one device. Received: devices={devices}; "
-            "use 'mirrored' for more."
+            "`devices` must be 1 or None with strategy 'one', which uses one "
+            f"device; use 'mirrored' for more. Received: devices={devices}"
         )
     return tf.distribute.get_strategy()
 
 
-def _mirrored(devices):
+def _mirrored(devices: int | None) -> Strategy:
     import tensorflow as tf
 
     gpus = len(tf.config.list_physical_devices("GPU"))
@@ -84,11 +93,11 @@ def _mirrored(devices):
 
 
 @functools.cache
-def _mirrored_over(kind, count):
+def _mirrored_over(kind: str, count: int) -> Strategy:
     """One strategy a process: a second over the same devices would number its
     collective operations from the start again, and TensorFlow stops where a
     number comes back with another shape. CPUs share their memory, so that
-    they add up in one place without such operations."""
+    they add up on one device without such operations."""
     import tensorflow as tf
 
     return tf.distribute.MirroredStrategy(
@@ -97,16 +106,16 @@ def _mirrored_over(kind, count):
     )
 
 
-def _at_most(devices, gpus):
+def _at_most(devices: int | None, gpus: int) -> int:
     if devices is not None and devices > gpus:
         raise ValueError(
             f"`devices` must be at most the number of GPUs here, {gpus}. "
-            f"Received: {devices}"
+            f"Received: devices={devices}"
         )
     return devices or gpus
 
 
-def _make_logical_cpus(count):
+def _make_logical_cpus(count: int) -> None:
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]
@@ -124,7 +133,7 @@ def _make_logical_cpus(count):
         ) from error
 
 
-def _multi_worker(devices):
+def _multi_worker(devices: int | None) -> Strategy:
     import tensorflow as tf
 
     _check_tf_config()
@@ -135,19 +144,20 @@ def _multi_worker(devices):
         )
     elif devices not in (None, 1):
         raise ValueError(
-            "Strategy 'multi_worker' runs one replica a process on CPUs. "
-            f"Received: devices={devices}; start more workers instead."
+            "`devices` must be 1 or None with strategy 'multi_worker' on "
+            "CPUs, which runs one replica in each process; start more workers "
+            f"instead. Received: devices={devices}"
         )
     try:
         return _worker_strategy()
     except RuntimeError as error:
         raise ValueError(
-            f"The workers cannot be linked: {error}. Call `get_strategy` "
+            f"The workers could not be linked: {error}. Call `get_strategy` "
             "before anything else uses TensorFlow."
         ) from error
 
 
-def _check_tf_config():
+def _check_tf_config() -> None:
     text = os.environ.get("TF_CONFIG", "")
     try:
         config = json.loads(text)
@@ -158,19 +168,20 @@ def _check_tf_config():
         task = (config["task"]["type"], int(config["task"]["index"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            "Strategy 'multi_worker' needs the environment variable TF_CONFIG "
-            "in every process, with its own index, for example "
-            f"TF_CONFIG='{TF_CONFIG_EXAMPLE}'. Received: {text!r}"
+            "`TF_CONFIG` must be set for strategy 'multi_worker', which needs "
+            "the environment variable in every process, with its own index, "
+            f"for example TF_CONFIG='{TF_CONFIG_EXAMPLE}'. "
+            f"Received: TF_CONFIG={text!r}"
         ) from error
     if task[0] not in ("chief", "worker") or not 0 <= task[1] < len(workers):
         raise ValueError(
-            "The task in TF_CONFIG must be a chief or worker of its cluster. "
-            f"Received: {text!r}"
+            "The task in `TF_CONFIG` must be a chief or worker of its "
+            f"cluster. Received: TF_CONFIG={text!r}"
         )
 
 
 @functools.cache
-def _worker_strategy():
+def _worker_strategy() -> Strategy:
     import tensorflow as tf
 
     class MultiWorkerStrategy(tf.distribute.MultiWorkerMirroredStrategy):
@@ -181,19 +192,25 @@ def _worker_strategy():
         shapes, and for the mean of scalars with `axis=0`.
         """
 
-        def reduce(self, reduce_op, value, axis=None):
+        def reduce(
+            self, reduce_op: Any, value: Any, axis: int | None = None
+        ) -> Any:
             if not keras.tree.is_nested(value):
                 return self._reduce_one(reduce_op, value, axis)
             return keras.tree.map_structure(
                 lambda part: self._part_of_batch(reduce_op, part, axis), value
             )
 
-        def _reduce_one(self, reduce_op, value, axis):
+        def _reduce_one(
+            self, reduce_op: Any, value: Any, axis: int | None
+        ) -> Any:
             if self._local(value).shape.rank == 0:
                 axis = None
             return super().reduce(reduce_op, value, axis)
 
-        def _part_of_batch(self, reduce_op, value, axis):
+        def _part_of_batch(
+            self, reduce_op: Any, value: Any, axis: int | None
+        ) -> Any:
             # Images as bytes and words have no mean, and a last batch can
             # differ in length between workers: the local part shows the
             # shape as well.
@@ -202,7 +219,7 @@ def _worker_strategy():
                 return local
             return self._reduce_one(reduce_op, value, axis)
 
-        def _local(self, value):
+        def _local(self, value: Any) -> Any:
             return tf.convert_to_tensor(
                 self.experimental_local_results(value)[0]
             )
@@ -210,7 +227,7 @@ def _worker_strategy():
     return MultiWorkerStrategy()
 
 
-def is_chief(strategy):
+def is_chief(strategy: Strategy) -> bool:
     """Whether this process writes the files: always, but for other workers."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.task_type:
@@ -220,7 +237,7 @@ def is_chief(strategy):
     return resolver.task_type == "worker" and resolver.task_id == 0
 
 
-def worker_path(path, strategy):
+def worker_path(path: str | Path, strategy: Strategy) -> str:
     """`path` for the chief, a folder to throw away for other workers.
 
     Every worker must save, because reading a distributed variable can need
@@ -234,7 +251,7 @@ def worker_path(path, strategy):
 
 
 @contextlib.contextmanager
-def chief_first(strategy):
+def chief_first(strategy: Strategy) -> Iterator[None]:
     """Lets the chief go through the block before the other workers.
 
     For work on a shared folder, such as preparing a dataset.
@@ -246,7 +263,7 @@ def chief_first(strategy):
         wait_for_all(strategy)
 
 
-def wait_for_all(strategy):
+def wait_for_all(strategy: Strategy) -> None:
     """Returns once every worker has come this far."""
     import tensorflow as tf
 
@@ -255,7 +272,7 @@ def wait_for_all(strategy):
         strategy.reduce("SUM", one, axis=None)
 
 
-def replicas():
+def replicas() -> int:
     """Number of replicas in sync where this is called; 1 outside a strategy."""
     if keras.backend.backend() != "tensorflow":
         return 1
@@ -264,7 +281,7 @@ def replicas():
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
-def replica():
+def replica() -> Any:
     """Index of the replica that calls this; 0 outside a strategy."""
     if keras.backend.backend() != "tensorflow":
         return 0
@@ -274,17 +291,18 @@ def replica():
     return 0 if context is None else context.replica_id_in_sync_group
 
 
-def check_batch_size(batch_size, strategy):
+def check_batch_size(batch_size: int, strategy: Strategy) -> None:
     """Raises ValueError unless every replica gets an equal share."""
     count = strategy.num_replicas_in_sync
     if batch_size < count or batch_size % count:
         raise ValueError(
-            "The batch size counts the examples of all replicas and must be a "
-            f"multiple of their number, {count}. Received: {batch_size}"
+            "`batch_size` must be a multiple of the number of replicas, as "
+            f"it counts the examples of all of them: {count}. "
+            f"Received: batch_size={batch_size}"
         )
 
 
-def check_compiled(model, strategy):
+def check_compiled(model: keras.Model, strategy: Strategy) -> None:
     """Raises ValueError for compile options that fail with several replicas.
 
     Keras accepts them and `fit` then stops with an error of TensorFlow's, or
@@ -294,25 +312,28 @@ def check_compiled(model, strategy):
         return
     if model.steps_per_execution > 1:
         raise ValueError(
-            "`steps_per_execution` must be 1 with several replicas: `fit` "
-            "cannot feed a distributed batch into its inner loop. Received: "
-            f"{model.steps_per_execution}; compile without it."
+            "`steps_per_execution` must be 1 with several replicas, as `fit` "
+            "cannot feed a distributed batch into its inner loop. "
+            f"Received: steps_per_execution={model.steps_per_execution}"
         )
     if model.jit_compile:
         raise ValueError(
-            "`jit_compile` must be 'auto' or False with several replicas: XLA "
-            "cannot compile the exchange between them. Received: "
-            f"{model.jit_compile}; compile without it."
+            "`jit_compile` must be 'auto' or False with several replicas, as "
+            "XLA cannot compile the exchange between them. "
+            f"Received: jit_compile={model.jit_compile}"
         )
     if steps := _gradient_accumulation_steps(model.optimizer):
         raise ValueError(
-            "`gradient_accumulation_steps` must be None with several replicas: "
-            "gradients cannot be exchanged inside a conditional. Received: "
-            f"{steps}; use a larger batch, or more replicas, instead."
+            "`gradient_accumulation_steps` must be None with several replicas, "
+            "as gradients cannot be exchanged inside a conditional; use a "
+            "larger batch, or more replicas, instead. "
+            f"Received: gradient_accumulation_steps={steps}"
         )
 
 
-def _gradient_accumulation_steps(optimizer):
+def _gradient_accumulation_steps(
+    optimizer: keras.optimizers.Optimizer | None,
+) -> int | None:
     while optimizer is not None:
         if steps := getattr(optimizer, "gradient_accumulation_steps", None):
             return steps

@@ -17,7 +17,8 @@ def snippets(page, language):
 
 def links(page):
     """The files of the checkout to which a page links."""
-    targets = re.findall(r"\]\(([^)]+)\)", page.read_text())
+    text = re.sub(r"`[^`]*`", "", page.read_text())
+    targets = re.findall(r"\]\(([^)]+)\)", text)
     return [x.split("#")[0] for x in targets if not x.startswith(("http", "#"))]
 
 

@@ -84,7 +84,7 @@ def test_a_single_process_is_the_chief(mirrored, tmp_path):
     "name, devices, message",
     [
         ("two", None, "one of one, mirrored, multi_worker"),
-        ("one", 2, "uses one device"),
+        ("one", 2, "which uses one device"),
         ("mirrored", 0, "at least 1"),
         ("mirrored", 3, "before anything else uses TensorFlow"),
         ("multi_worker", None, 'TF_CONFIG=\'{"cluster"'),
@@ -100,21 +100,21 @@ def test_wrong_requests_say_what_to_do(monkeypatch, name, devices, message):
 @pytest.mark.parametrize(
     "config, message",
     [
-        ([], "needs the environment variable TF_CONFIG"),
+        ([], "needs the environment variable"),
         ({"cluster": {"worker": ["a:1"]}}, "needs the environment variable"),
         (
             {
                 "cluster": {"worker": ["a:1"]},
                 "task": {"type": "worker", "index": 1},
             },
-            "must be a chief or worker of its cluster",
+            "must be a chief or worker",
         ),
         (
             {
                 "cluster": {"worker": ["a:1"], "ps": ["a:2"]},
                 "task": {"type": "ps", "index": 0},
             },
-            "must be a chief or worker of its cluster",
+            "must be a chief or worker",
         ),
     ],
 )
@@ -158,6 +158,8 @@ def test_an_ordinary_model_passes(mirrored):
 
 @pytest.mark.parametrize("batch_size", [1, 3, 5])
 def test_replicas_need_equal_shares(mirrored, batch_size):
-    with pytest.raises(ValueError, match=f"number, 2. Received: {batch_size}"):
+    with pytest.raises(
+        ValueError, match=f"2. Received: batch_size={batch_size}"
+    ):
         distribution.check_batch_size(batch_size, mirrored)
     distribution.check_batch_size(2 * batch_size, mirrored)

@@ -2,7 +2,7 @@
 
 A trial is a run of `python -m applications TASK train` with a `Config` that
 the search has changed: it is resumed, watched and evaluated as any run. A task
-joins by a file `tuning/spaces/<task>.py`; a file of one's own is given by
+joins by a file `applications/<task>/space.py`; a file of your own is given by
 `--space FILE`. Either defines
 
 | name | what |

@@ -4,6 +4,7 @@ The flags of a search are the fields of `flags.Flags` and those of the task's
 `Config`, which all its trials share.
 """
 
+import argparse
 import dataclasses
 from pathlib import Path
 
@@ -11,15 +12,13 @@ import tyro
 
 import applications
 from applications import cli
-from applications import runs
-from applications import startup
 from tuning.flags import Flags
 
 PROGRAM = "python -m tuning"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Sweep(cli.Use):
+class Sweep(cli.RunCommand):
     """Score a trained exchange network at many thresholds, without training."""
 
     threshold: str = "1e-4:1e-1:25"
@@ -32,8 +31,8 @@ class Sweep(cli.Use):
     def __call__(self, task: str) -> None:
         from tuning import sweep
 
-        path = runs.find(task, self.run, self.runs_dir)
-        sweep.sweep(task, path, self.threshold, self.split, self.data_dir)
+        run = self.open(task)
+        sweep.sweep(run, self.threshold, self.split, self.data_dir)
 
 
 VERBS = {"sweep": Sweep}
@@ -49,9 +48,7 @@ def _dispatch(arguments: list[str]) -> int:
         print(_list_tasks())
         return 0
     name, *flags = arguments
-    if name in applications.TASKS:
-        startup.import_tensorflow()
-    task = applications.load_task(name)
+    task = cli.load_task(name)
     if flags and not flags[0].startswith("-"):
         verb, *flags = flags
         if verb not in VERBS:
@@ -81,12 +78,11 @@ def _list_tasks() -> str:
 
 def _search(name: str, task, flags: list[str], arguments: list[str]) -> None:
     from tuning import search
-    from tuning import space
     from tuning import workers
 
     start, flags = cli.starting_config(task, flags)
     if start is task.PRESETS["default"]:
-        start = dataclasses.replace(start, **_start_of(name, flags, space))
+        start = dataclasses.replace(start, **_start_of(name, flags))
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Command:
@@ -106,11 +102,15 @@ def _search(name: str, task, flags: list[str], arguments: list[str]) -> None:
     workers.run(search.begin(name, command.search, command.trials), arguments)
 
 
-def _start_of(name: str, flags: list[str], space) -> dict:
+def _start_of(name: str, flags: list[str]) -> dict:
     """The settings that a space starts from, where no preset is given."""
-    given = dict(zip(flags, flags[1:], strict=False)).get("--space")
+    from tuning import space
+
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    # What is wrong with it is said when all flags are parsed.
+    parser.add_argument("--space", type=Path, nargs="?")
+    file = parser.parse_known_args(flags)[0].space
     try:
-        return space.load(name, Path(given) if given else None).start
+        return space.load(name, file).start
     except FileNotFoundError:
-        # What is wrong with it is said once the flags are known.
         return {}

@@ -1,50 +1,52 @@
 """The search for TensorBoard: parameters with their ranges, and scores."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 from typing import Any
 
 import tensorflow as tf
 from tensorboard.plugins.hparams import api
 
+from tuning.search import Search
 from tuning.space import choices
 from tuning.space import limits
-
-if TYPE_CHECKING:
-    from tuning.results import Trial
-    from tuning.search import Search
+from tuning.trial import Trial
 
 COSTS = ("parameters", "seconds_per_step")
 
 
-def write(search: "Search", found: list["Trial"]) -> None:
+def write(search: Search, trials: list[Trial]) -> None:
     """Adds what is not yet there: the search, and each ended trial once."""
-    place = search.folder / "hparams"
-    if not place.exists():
-        with _writer(place).as_default():
-            api.hparams_config(
-                hparams=[
-                    api.HParam(one.name, _domain(one))
-                    for one in search.space.declare().space
-                ],
-                metrics=[
-                    api.Metric(search.space.objective.key, display_name="score")
-                ]
-                + [api.Metric(name) for name in COSTS],
-            )
-    for trial in found:
-        place = search.folder / trial.name / "logs" / "hparams"
-        if trial.status == "running" or place.exists():
+    logs = search.folder / "hparams"
+    if not logs.exists():
+        with _writer(logs).as_default():
+            _experiment(search)
+    for trial in trials:
+        logs = search.folder / trial.name / "logs" / "hparams"
+        if trial.status == "running" or logs.exists():
             continue
-        with _writer(place).as_default():
+        with _writer(logs).as_default():
             _session(search, trial)
 
 
-def _writer(place: Path) -> Any:
-    return tf.summary.create_file_writer(str(place))
+def _writer(logs: Path) -> Any:
+    return tf.summary.create_file_writer(str(logs))
 
 
-def _session(search: "Search", trial: "Trial") -> None:
+def _experiment(search: Search) -> None:
+    key = search.space.objective.key
+    api.hparams_config(
+        hparams=[
+            api.HParam(parameter.name, _domain(parameter))
+            for parameter in search.space.declare().space
+        ],
+        metrics=[
+            api.Metric(key, display_name="score"),
+            *(api.Metric(name) for name in COSTS),
+        ],
+    )
+
+
+def _session(search: Search, trial: Trial) -> None:
     api.hparams(trial.values, trial_id=trial.name)
     scalars = {name: trial.metrics.get(name) for name in COSTS}
     scalars[search.space.objective.key] = trial.score

@@ -7,6 +7,7 @@ search spaces, through an object with the methods of keras-tuner's
 
 import contextlib
 import math
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
@@ -36,7 +37,7 @@ class Suggestions:
             self.conditions.pop()
 
     def Choice(self, name: str, values: Sequence, **_: Any) -> Any:
-        return self._kept(
+        return self._if_active(
             name, lambda: self.trial.suggest_categorical(name, list(values))
         )
 
@@ -44,49 +45,35 @@ class Suggestions:
         return self.Choice(name, [False, True])
 
     def Fixed(self, name: str, value: Any, **_: Any) -> Any:
-        return self._kept(name, lambda: value)
+        return self._if_active(name, lambda: value)
 
-    def Int(
-        self,
-        name: str,
-        min_value: int,
-        max_value: int,
-        step: int | None = None,
-        sampling: str = "linear",
-        **_: Any,
-    ) -> int | None:
-        if sampling == "log" and step:
-            return self.Choice(name, powers(min_value, max_value, step))
-        return self._kept(
-            name,
-            lambda: self.trial.suggest_int(
-                name,
-                min_value,
-                max_value,
-                step=step or 1,
-                log=sampling == "log",
-            ),
-        )
+    def Int(self, name: str, *limits: Any, **options: Any) -> int | None:
+        return self._number(self.trial.suggest_int, name, *limits, **options)
 
-    def Float(
+    def Float(self, name: str, *limits: Any, **options: Any) -> float | None:
+        return self._number(self.trial.suggest_float, name, *limits, **options)
+
+    def _number(
         self,
+        suggest: Callable[..., Any],
         name: str,
         min_value: float,
         max_value: float,
         step: float | None = None,
         sampling: str = "linear",
         **_: Any,
-    ) -> float | None:
-        if sampling == "log" and step:
+    ) -> Any:
+        options: dict[str, Any] = {"log": sampling == "log"}
+        if step and options["log"]:
             return self.Choice(name, powers(min_value, max_value, step))
-        return self._kept(
-            name,
-            lambda: self.trial.suggest_float(
-                name, min_value, max_value, step=step, log=sampling == "log"
-            ),
+        if step:
+            options["step"] = step
+        return self._if_active(
+            name, lambda: suggest(name, min_value, max_value, **options)
         )
 
-    def _kept(self, name: str, suggest: Any) -> Any:
+    def _if_active(self, name: str, suggest: Callable[[], Any]) -> Any:
+        """None where an open condition does not hold."""
         if not all(self.conditions):
             return None
         self.values[name] = suggest()
@@ -105,28 +92,31 @@ def run(search: Search) -> None:
     study = _study(optuna, search)
     state = optuna.trial.TrialState
     for trial in study.get_trials(states=(state.RUNNING,)):
-        # Cut off: by one process at a time, so none of them is running.
+        # One process at a time runs the search: these were cut off.
         values = trial.user_attrs.get("values")
         if values is None:
             study.tell(trial.number, state=state.FAIL)
         else:
-            _run_one(search, study, state, trial.number, values)
+            _run_trial(search, study, state, trial.number, values)
     while len(study.get_trials(deepcopy=False)) < search.trials:
         trial = study.ask()
         suggestions = Suggestions(trial)
         search.space.function(suggestions)
         trial.set_user_attr("values", suggestions.values)
-        _run_one(search, study, state, trial.number, suggestions.values)
+        _run_trial(search, study, state, trial.number, suggestions.values)
 
 
-def _run_one(search: Search, study, state, number: int, values: dict) -> None:
+def _run_trial(
+    search: Search, study: Any, state: Any, number: int, values: dict
+) -> None:
     try:
-        metrics = results.reported(search, str(number), values)
-    except trials.TrialFailed:
+        trial = trials.run(search, str(number), values)
+    finally:
+        results.update(search)
+    if trial.status == "failed":
         study.tell(number, state=state.FAIL)
     else:
-        score = search.space.objective.of(metrics)
-        study.tell(number, [score, metrics[search.flags.cost]])
+        study.tell(number, [trial.score, trial.metrics[search.flags.cost]])
 
 
 def _optuna() -> Any:

@@ -4,9 +4,10 @@ import dataclasses
 import json
 from pathlib import Path
 
-from applications import load_task
+from applications import files
 from applications import runs
 from applications import settings
+from applications.task import load_task
 from tuning.flags import MAY_DIFFER
 from tuning.flags import Flags
 from tuning.space import Space
@@ -23,7 +24,7 @@ class Search:
 
     @property
     def folder(self) -> Path:
-        return _home(self.start) / self.task
+        return _folder_of_tasks(self.start) / self.task
 
     @property
     def trials(self) -> int | None:
@@ -37,37 +38,34 @@ class Search:
         return dataclasses.replace(
             changed,
             name=trial,
-            runs_dir=str(_home(self.start)),
+            runs_dir=str(_folder_of_tasks(self.start)),
             epochs=epochs or changed.epochs,
         )
 
 
-def _home(start: settings.Settings) -> Path:
+def _folder_of_tasks(start: settings.Settings) -> Path:
     return Path(start.runs_dir) / "searches" / start.name
 
 
 def begin(task: str, flags: Flags, start: settings.Settings) -> Search:
     """Checks everything and writes, or compares with, `search.json`."""
-    for name in ("trials", "keep", "workers"):
-        value = getattr(flags, name)
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be at least 1, received {value}")
     if flags.algorithm == "nsga2" and flags.workers > 1:
         raise ValueError(
             "--algorithm nsga2 runs one trial at a time, received "
             f"--workers {flags.workers}: drop it"
         )
-    settings.check(start)
+    if start.data_dir is not None:
+        settings.check_folder(start.data_dir, "data_dir")
     search = Search(task, flags, start, load(task, flags.space))
     declared = search.space.declare()
     # Both a check of the space and of the data.
-    load_task(task).prepare(search.space.changed(declared.values, start))
+    load_task(task).load_data(search.space.changed(declared.values, start))
     file = search.folder / "search.json"
     content = _content(search, declared.get_config()["space"])
     if file.is_file():
         _check_continues(file, content)
     else:
-        runs.write_json(file, content)
+        files.write_json(file, content)
     return search
 
 
@@ -84,12 +82,12 @@ def _content(search: Search, declared: list[dict]) -> dict:
 
 
 def _check_continues(file: Path, content: dict) -> None:
-    before = runs.read_json(file)
+    before = files.read_json(file)
     # The file may have moved; what it says is compared.
-    for one in (before, content):
-        one.get("flags", {}).pop("space", None)
+    for compared in (before, content):
+        compared.get("flags", {}).pop("space", None)
         for name in runs.MAY_DIFFER:
-            one.get("start", {}).pop(name, None)
+            compared.get("start", {}).pop(name, None)
     different = [
         f"{part}.{name} {old.get(name)!r} -> {new.get(name)!r}"
         for part in ("flags", "start")

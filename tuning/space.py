@@ -11,9 +11,10 @@ from typing import NamedTuple
 import keras_tuner
 
 from applications import settings
+from applications.task import load_task
 
-# Keys that keras-tuner's Hyperband adds to the values of a trial.
-OWN_KEY = "tuner/"
+# Of the keys that keras-tuner's Hyperband adds to the values of a trial.
+HYPERBAND_PREFIX = "tuner/"
 
 
 class Objective(NamedTuple):
@@ -46,13 +47,13 @@ class Objective(NamedTuple):
 
 def numbers(metrics: dict, prefix: str = "") -> dict[str, float]:
     """All numbers of nested metrics under their dotted keys."""
-    found = {}
+    flat = {}
     for name, value in metrics.items():
         if isinstance(value, dict):
-            found |= numbers(value, f"{prefix}{name}.")
+            flat |= numbers(value, f"{prefix}{name}.")
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            found[prefix + name] = float(value)
-    return found
+            flat[prefix + name] = float(value)
+    return flat
 
 
 class Space:
@@ -83,19 +84,19 @@ class Space:
 
     def active(self, values: dict[str, Any]) -> dict[str, Any]:
         """The values that count beside each other."""
-        given = self._given(values)
-        self.function(given)
+        parameters = self._with_values(values)
+        self.function(parameters)
         return {
-            one.name: given.values[one.name]
-            for one in given.space
-            if given.is_active(one)
+            parameter.name: parameters.values[parameter.name]
+            for parameter in parameters.space
+            if parameters.is_active(parameter)
         }
 
     def changed(
         self, values: dict[str, Any], start: settings.Settings
     ) -> settings.Settings:
         """The config of a trial with these values."""
-        changes = self.function(self._given(values))
+        changes = self.function(self._with_values(values))
         if not isinstance(changes, dict):
             raise ValueError(
                 f"{self.source}: space(hp) must return a dict of settings, "
@@ -106,12 +107,14 @@ class Space:
             json.dumps(changes), type(start), self.source, start
         )
 
-    def _given(self, values: dict) -> keras_tuner.HyperParameters:
-        given = keras_tuner.HyperParameters()
-        given.values = {
-            k: v for k, v in values.items() if not k.startswith(OWN_KEY)
+    def _with_values(self, values: dict) -> keras_tuner.HyperParameters:
+        parameters = keras_tuner.HyperParameters()
+        parameters.values = {
+            k: v
+            for k, v in values.items()
+            if not k.startswith(HYPERBAND_PREFIX)
         }
-        return given
+        return parameters
 
 
 def _objective(text: Any, source: str) -> Objective:
@@ -127,7 +130,7 @@ def _objective(text: Any, source: str) -> Objective:
 def load(task: str, file: Path | None) -> Space:
     """The space of a file, or the one that comes with a task."""
     if file is None:
-        file = Path(__file__).parent / "spaces" / f"{task}.py"
+        file = Path(str(load_task(task).__file__)).with_name("space.py")
         if not file.is_file():
             raise FileNotFoundError(
                 f"no search space comes with {task}; give one as --space FILE"
@@ -166,8 +169,8 @@ def is_logarithmic(parameter: Any) -> bool:
     return getattr(parameter, "sampling", None) in ("log", "reverse_log")
 
 
-def told(values: dict[str, Any]) -> str:
-    """Values in one line."""
+def format_values(values: dict[str, Any]) -> str:
+    """All in one line."""
     return " ".join(f"{name}={_short(v)}" for name, v in values.items())
 
 

@@ -10,56 +10,46 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
-from applications import evaluation
-from applications import load_task
-from applications import runs
-from applications import training
-from keras_fusion.callbacks.fusion_monitor import exchanged_shares
-from keras_fusion.callbacks.fusion_monitor import layers_of
+from applications import files
+from applications.runs import Run
+from keras_fusion.callbacks import exchanged_shares
+from keras_fusion.callbacks import find_layers
 from keras_fusion.layers import ChannelExchange
-
-TASK = "semantic_segmentation"
 
 
 def sweep(
-    task_name: str,
-    path: Path,
+    run: Run,
     thresholds: str,
     split: str | None = None,
     data_dir: str | None = None,
 ) -> list[dict]:
     """Scores a run at every threshold; a table and a picture in the run."""
-    if task_name != TASK:
-        raise ValueError(
-            f"only {TASK} has a threshold to sweep, received {task_name}"
-        )
     values = values_of(thresholds)
-    task = load_task(task_name)
-    config = runs.read_config(path, task.Config)
-    model = training.load_model(path)
-    layers = layers_of(model, ChannelExchange)
-    if config.fusion != "exchange" or not layers:
+    model = run.model()
+    layers = find_layers(model, ChannelExchange)
+    if not layers:
         raise ValueError(
-            f"{path} exchanges no channels (fusion={config.fusion}); train a "
-            "run with --fusion exchange"
+            f"the model of {run.folder} has no ChannelExchange layers, whose "
+            "threshold is what a sweep changes; give a run of "
+            "semantic_segmentation with --fusion exchange"
         )
-    config = evaluation.with_data(task, config, data_dir)
+    data = run.data(data_dir)
     splits = (split,) if split else ("validation", "test")
-    split, dataset = task.load_data(config).split(*splits)
+    split, dataset = data.split(*splits)
     # Decoded once for all thresholds.
     batches = list(dataset)
-    rows, known = [], {}
+    rows, scores = [], {}
     for threshold in values:
         for layer in layers:
             layer.threshold = threshold
         # The same channels give the same scores.
         channels = b"".join(layer.exchanged.tobytes() for layer in layers)
-        if channels not in known:
-            known[channels] = scored(model, batches, config)
-        rows.append({"threshold": threshold} | known[channels])
-    folder = path / "sweep"
-    runs.write_history(folder / f"threshold-{split}.csv", rows)
-    draw(rows, config.threshold, folder / f"threshold-{split}.png")
+        if channels not in scores:
+            scores[channels] = score(model, batches, data.config)
+        rows.append({"threshold": threshold} | scores[channels])
+    folder = run.folder / "sweep"
+    files.write_csv(folder / f"threshold-{split}.csv", rows)
+    draw(rows, data.config.threshold, folder / f"threshold-{split}.png")
     print(f"{table(rows)}\n\nwritten: {folder / f'threshold-{split}.csv'}")
     print(f"picture: {folder / f'threshold-{split}.png'}")
     return rows
@@ -82,9 +72,9 @@ def values_of(thresholds: str) -> list[float]:
     return np.geomspace(ends[0], ends[-1], count).tolist()
 
 
-def scored(model: keras.Model, batches: list, config) -> dict[str, float]:
+def score(model: keras.Model, batches: list, config) -> dict[str, float]:
     """The scores of all outputs and the shares exchanged, as one row."""
-    # Not at the top: other tasks have nothing to sweep.
+    # Not at the top: loads a task, the only one with exchange layers.
     from applications.semantic_segmentation.scores import score_outputs
 
     row = {
@@ -131,5 +121,5 @@ def draw(rows: list[dict], trained: float, file: Path) -> None:
         axes.legend(fontsize="small")
     panels[0].set_xscale("log")
     panels[1].set_xlabel("threshold")
-    with runs.replacing(file) as temporary:
+    with files.replacing(file) as temporary:
         figure.savefig(temporary, dpi=100)

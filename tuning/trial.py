@@ -1,91 +1,147 @@
-"""One trial: a training in a process of its own.
+"""One trial: a training in a process of its own, and what came of it.
 
 What a training leaves behind ends with its process: memory, graphs, a crash.
 """
 
+import dataclasses
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
-from applications import runs
+from applications import files
 from applications import settings
 from tuning import child
+from tuning.progress import say
 from tuning.search import Search
-from tuning.space import OWN_KEY
-
-FINISHED = ("completed", "failed")
-
-
-class TrialFailed(Exception):
-    """A trial ended without a result; the search goes on."""
+from tuning.space import HYPERBAND_PREFIX
+from tuning.space import format_values
+from tuning.space import numbers
 
 
-def run(search: Search, name: str, values: dict[str, Any]) -> dict:
-    """Trains a trial, or goes on with it, and returns its metrics.
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    name: str
+    values: dict[str, Any]
+    """Of the parameters that count beside each other."""
+    continues: str | None = None
+    """An earlier trial, whose weights it started from."""
+    status: str = "running"
+    """"running", "completed" or "failed"."""
+    message: str = ""
+    """Why it failed."""
+    score: float | None = None
+    metrics: dict[str, float] = dataclasses.field(default_factory=dict)
+    """The numbers of `metrics.json`, and those beside the score."""
+
+
+def run(search: Search, name: str, values: dict[str, Any]) -> Trial:
+    """Trains a trial, or goes on with it; one that has ended stays as it is.
 
     `values` may hold Hyperband's keys: the trial then starts from the weights
     of an earlier one and is trained for as long as they say.
     """
+    trial = Trial(
+        name,
+        search.space.active(values),
+        values.get(f"{HYPERBAND_PREFIX}trial_id"),
+    )
+    say(f"trial {name}: {format_values(trial.values)}")
+    began = time.monotonic()
+    known = read(search, name)
+    if known and known.status != "running" and known.values == trial.values:
+        trial = known
+    else:
+        epochs = values.get(f"{HYPERBAND_PREFIX}epochs")
+        trial = _train(search, trial, search.config(name, values, epochs))
+    if trial.status == "failed":
+        say(f"trial {name} failed: {trial.message}")
+    else:
+        result = f"{search.space.objective.key} {trial.score:.4f}"
+        say(f"trial {name}: {result} ({time.monotonic() - began:.0f} s)")
+    return trial
+
+
+def read(search: Search, name: str) -> Trial | None:
+    """The trial of this name, if it has begun."""
     folder = search.folder / name
-    record = {
-        "values": search.space.active(values),
-        "status": "running",
-        "continues": values.get(f"{OWN_KEY}trial_id"),
-    }
-    known = read(folder)
-    if known.get("status") in FINISHED and known["values"] == record["values"]:
-        return _result(known, folder)
-    config = search.config(name, values, values.get(f"{OWN_KEY}epochs"))
-    runs.write_json(folder / "trial.json", record)
-    _inherit(search.folder, record["continues"], folder)
-    if not (folder / "metrics.json").is_file():
-        record |= _train(search.task, config, folder)
-    if record["status"] == "running":
-        record |= _scored(search, folder)
-    runs.write_json(folder / "trial.json", record)
-    return _result(record, folder)
-
-
-def read(folder: Path) -> dict:
-    """The trial that is recorded in a folder, if there is one."""
     file = folder / "trial.json"
-    return runs.read_json(file) if file.is_file() else {}
+    if not file.is_file():
+        return None
+    trial = Trial(name, **files.read_json(file))
+    if trial.status != "completed":
+        return trial
+    metrics = files.read_json(folder / "metrics.json")
+    return dataclasses.replace(trial, metrics=_columns(search, metrics))
 
 
-def _result(record: dict, folder: Path) -> dict:
-    if record["status"] == "failed":
-        raise TrialFailed(record["message"])
-    return runs.read_json(folder / "metrics.json")
+def _write(search: Search, trial: Trial) -> None:
+    """All of a trial but its name and metrics, which have their own places."""
+    record = dataclasses.asdict(trial)
+    del record["name"], record["metrics"]
+    files.write_json(search.folder / trial.name / "trial.json", record)
 
 
-def _inherit(home: Path, earlier: str | None, folder: Path) -> None:
+def _columns(search: Search, metrics: dict) -> dict[str, float]:
+    """Those numbers that stand by themselves or beside the objective."""
+    shown = ("", search.space.objective.key.rpartition(".")[0])
+    return {
+        name: value
+        for name, value in numbers(metrics).items()
+        if name.rpartition(".")[0] in shown and name != "epochs_asked"
+    }
+
+
+def _train(search: Search, trial: Trial, config: settings.Settings) -> Trial:
+    folder = search.folder / trial.name
+    _write(search, trial)
+    _inherit(search.folder, trial.continues, folder)
+    message = ""
+    # The metrics are a run's last file: without them it has not ended.
+    if not (folder / "metrics.json").is_file():
+        message = _run_command(search.task, config, folder)
+    if message:
+        trial = dataclasses.replace(trial, status="failed", message=message)
+    else:
+        metrics = files.read_json(folder / "metrics.json")
+        trial = dataclasses.replace(
+            trial,
+            status="completed",
+            score=search.space.objective.of(metrics),
+            metrics=_columns(search, metrics),
+        )
+    _write(search, trial)
+    return trial
+
+
+def _inherit(search_folder: Path, earlier: str | None, folder: Path) -> None:
     """Takes over the checkpoints of an earlier trial, once."""
-    own = folder / "checkpoints"
-    if earlier is None or own.exists():
+    checkpoints = folder / "checkpoints"
+    if earlier is None or checkpoints.exists():
         return
-    with runs.replacing(own) as temporary:
-        shutil.copytree(home / earlier / "checkpoints", temporary)
+    with files.replacing(checkpoints) as temporary:
+        shutil.copytree(search_folder / earlier / "checkpoints", temporary)
 
 
-def _train(task: str, config: settings.Settings, folder: Path) -> dict:
-    """What is to be recorded of a training that failed."""
-    given = folder / "given.json"
-    runs.write(given, settings.to_json(config))
+def _run_command(task: str, config: settings.Settings, folder: Path) -> str:
+    """Trains in a process of its own; returns why that failed, or nothing."""
+    config_file = folder / "given.json"
+    files.write(config_file, settings.to_json(config))
     output = folder / "output.txt"
     with open(output, "a", encoding="utf-8") as file:
         status = child.start(
-            ["applications", task, "train", "--config", str(given)],
+            ["applications", task, "train", "--config", str(config_file)],
             stdout=file,
             stderr=subprocess.STDOUT,
         ).wait()
     if status == 130:
         raise KeyboardInterrupt
-    # The metrics are a run's last file: it may stumble over what it likes then.
-    if not (folder / "metrics.json").is_file():
-        return {"status": "failed", "message": _reason(status, output)}
-    return {}
+    # With its metrics written, a run may end with any status.
+    if (folder / "metrics.json").is_file():
+        return ""
+    return _reason(status, output)
 
 
 def _reason(status: int, output: Path) -> str:
@@ -93,14 +149,6 @@ def _reason(status: int, output: Path) -> str:
     text = output.read_text(encoding="utf-8", errors="replace")
     lines = [line for line in re.split(r"[\r\n\b]+", text) if line.strip()]
     errors = [line for line in lines if line.startswith("error: ")]
-    said = (errors or lines or ["nothing was said"])[-1]
+    last = (errors or lines or ["no output"])[-1]
     ended = f"signal {-status}" if status < 0 else f"status {status}"
-    return f"ended with {ended}: {said.removeprefix('error: ')}"
-
-
-def _scored(search: Search, folder: Path) -> dict:
-    metrics = runs.read_json(folder / "metrics.json")
-    return {
-        "status": "completed",
-        "score": search.space.objective.of(metrics),
-    }
+    return f"ended with {ended}: {last.removeprefix('error: ')}"

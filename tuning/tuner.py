@@ -16,17 +16,17 @@ from keras_tuner.oracles import GridSearchOracle
 from keras_tuner.oracles import HyperbandOracle
 from keras_tuner.oracles import RandomSearchOracle
 
-from applications import runs
+from applications import files
 from tuning import results
-from tuning import trial as trials
 from tuning.search import Search
+from tuning.trial import run
 
-# Seconds before a worker asks again for a trial.
-PATIENCE = 0.2
+# Between two requests of a worker for a trial.
+POLL_SECONDS = 0.2
 ENDED = ("COMPLETED", "FAILED")
 
 
-def owner(search: Search, name: str) -> Path:
+def lock_folder(search: Search, name: str) -> Path:
     """A folder that is locked while somebody runs the trial."""
     return search.folder / "oracle" / f"trial_{name}"
 
@@ -35,13 +35,16 @@ class Durable:
     """Makes an oracle's files whole, and its state right after a kill."""
 
     search: Search
+    interrupted: dict[str, keras_tuner.engine.trial.Trial]
 
     def save(self) -> None:
-        runs.write(Path(self._get_oracle_fname()), json.dumps(self.get_state()))
+        files.write(
+            Path(self._get_oracle_fname()), json.dumps(self.get_state())
+        )
 
     def _save_trial(self, trial: keras_tuner.engine.trial.Trial) -> None:
         file = Path(self._get_trial_dir(trial.trial_id)) / "trial.json"
-        runs.write(file, json.dumps(trial.get_state()))
+        files.write(file, json.dumps(trial.get_state()))
 
     def end_trial(self, trial: keras_tuner.engine.trial.Trial) -> None:
         super().end_trial(trial)
@@ -50,27 +53,27 @@ class Durable:
 
     def set_state(self, state: dict) -> None:
         super().set_state(state)
-        self.taken = dict(self.ongoing_trials)
+        self.interrupted = dict(self.ongoing_trials)
 
     def reload(self) -> None:
         super().reload()
-        # Made, but lost before the state knew of it: it will be made again.
+        # Written, but the state does not know of it: it will be made again.
         for name in set(self.trials) - set(self.start_order):
             del self.trials[name]
-        for worker, trial in self.taken.items():
+        for worker, trial in self.interrupted.items():
             name = trial.trial_id
             if trial.status in ENDED:
                 self._retry_queue.remove(name)
                 if name not in self.end_order:
                     self.end_order.append(name)
-            elif runs.is_locked(owner(self.search, name)):
+            elif files.is_locked(lock_folder(self.search, name)):
                 # Its worker is alive and will report it.
                 self._retry_queue.remove(name)
                 self.ongoing_trials[worker] = trial
                 self.tuner_ids.add(worker)
 
 
-def oracle_of(search: Search) -> keras_tuner.Oracle:
+def make_oracle(search: Search) -> keras_tuner.Oracle:
     base, options = {
         "random": (RandomSearchOracle, {"max_trials": search.trials}),
         "grid": (GridSearchOracle, {"max_trials": search.trials}),
@@ -80,8 +83,10 @@ def oracle_of(search: Search) -> keras_tuner.Oracle:
         ),
         "hyperband": (HyperbandOracle, {"max_epochs": search.start.epochs}),
     }[search.flags.algorithm]
-    kind = type(f"Durable{base.__name__}", (Durable, base), {"search": search})
-    oracle = kind(
+    durable = type(
+        f"Durable{base.__name__}", (Durable, base), {"search": search}
+    )
+    oracle = durable(
         objective=keras_tuner.Objective(
             "score", search.space.objective.direction
         ),
@@ -102,8 +107,8 @@ class Tuner(keras_tuner.Tuner):
 
     def __init__(self, search: Search) -> None:
         self.search_settings = search
-        self.owned = contextlib.ExitStack()
-        oracle = oracle_of(search)
+        self.locks = contextlib.ExitStack()
+        oracle = make_oracle(search)
         super().__init__(
             oracle=oracle,
             directory=str(search.folder),
@@ -119,15 +124,15 @@ class Tuner(keras_tuner.Tuner):
             self.oracle.save()
 
     def pre_create_trial(self) -> None:
-        time.sleep(PATIENCE)
+        time.sleep(POLL_SECONDS)
 
     def on_trial_begin(self, trial: keras_tuner.engine.trial.Trial) -> None:
-        place = owner(self.search_settings, trial.trial_id)
-        self.owned.enter_context(runs.lock(place))
+        folder = lock_folder(self.search_settings, trial.trial_id)
+        self.locks.enter_context(files.lock(folder))
 
     def on_trial_end(self, trial: keras_tuner.engine.trial.Trial) -> None:
         super().on_trial_end(trial)
-        self.owned.close()
+        self.locks.close()
 
     def _try_run_and_update_trial(
         self, trial: keras_tuner.engine.trial.Trial
@@ -136,13 +141,12 @@ class Tuner(keras_tuner.Tuner):
         search = self.search_settings
         values = dict(trial.hyperparameters.values)
         try:
-            metrics = results.reported(search, trial.trial_id, values)
-        except trials.TrialFailed as error:
-            trial.status, trial.message = "FAILED", str(error)
-        else:
-            score = search.space.objective.of(metrics)
-            self.oracle.update_trial(trial.trial_id, {"score": score})
-            trial.status = "COMPLETED"
+            result = run(search, trial.trial_id, values)
+        finally:
+            results.update(search)
+        if result.status == "completed":
+            self.oracle.update_trial(trial.trial_id, {"score": result.score})
+        trial.status, trial.message = result.status.upper(), result.message
 
     def run_trial(self, trial: keras_tuner.engine.trial.Trial) -> None:
         """Never called: the method above takes its place."""

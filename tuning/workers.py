@@ -9,22 +9,22 @@ import contextlib
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 
 import grpc
 
-from applications import runs
+from applications import files
 from tuning import child
 from tuning import results
+from tuning.progress import say
 from tuning.search import Search
 
 ROLE = "KERASTUNER_TUNER_ID"
 HOST, PORT = "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
-LOOK = 0.5  # seconds
-# Deaths of one process after which there is something wrong with it.
-LIVES = 5
+POLL_SECONDS = 0.5
+# Of one process: what ends more often is broken.
+MAX_RESTARTS = 4
 
 
 def run(search: Search, arguments: Sequence[str]) -> None:
@@ -35,20 +35,20 @@ def run(search: Search, arguments: Sequence[str]) -> None:
     elif role is None and search.flags.workers > 1:
         _start_all(search, arguments)
     else:
-        with runs.lock(search.folder / "oracle"):
+        with files.lock(search.folder / "oracle"):
             _search(search)
             results.conclude(search)
 
 
 def _role() -> str | None:
     """What keras-tuner's variables make of this process."""
-    given = [name for name in (ROLE, HOST, PORT) if name in os.environ]
-    if not given:
+    present = [name for name in (ROLE, HOST, PORT) if name in os.environ]
+    if not present:
         return None
-    if len(given) < 3:
+    if len(present) < 3:
         raise ValueError(
             f"a chief or worker needs {ROLE} (chief, or a name of its own), "
-            f"{HOST} and {PORT}; received only {', '.join(given)}"
+            f"{HOST} and {PORT}; received only {', '.join(present)}"
         )
     return "chief" if "chief" in os.environ[ROLE] else "worker"
 
@@ -69,19 +69,19 @@ def _work(search: Search) -> None:
     """Runs trials for a chief, and waits for one that is away."""
     from tuning.tuner import Tuner
 
-    for _ in range(LIVES):
+    for _ in range(1 + MAX_RESTARTS):
         tuner = Tuner(search)
         try:
             # keras-tuner prints conditions as it receives them.
-            with open(os.devnull, "w") as nowhere:
-                with contextlib.redirect_stdout(nowhere):
+            with open(os.devnull, "w") as null:
+                with contextlib.redirect_stdout(null):
                     return tuner.search()
         except grpc.RpcError as error:
             if error.code() != grpc.StatusCode.UNAVAILABLE:
                 raise
-            _say("the chief is away; waiting for it")
+            say("the chief is away; waiting for it")
         finally:
-            tuner.owned.close()
+            tuner.locks.close()
     raise OSError("the chief went away too often")
 
 
@@ -99,10 +99,10 @@ def _start_all(search: Search, arguments: Sequence[str]) -> None:
         )
 
     running = {name: start(name) for name in names}
-    deaths = dict.fromkeys(names, 0)
+    restarts = dict.fromkeys(names, 0)
     try:
         while any(name != "chief" for name in running):
-            time.sleep(LOOK)
+            time.sleep(POLL_SECONDS)
             for name, process in list(running.items()):
                 status = process.poll()
                 if status is None:
@@ -110,12 +110,12 @@ def _start_all(search: Search, arguments: Sequence[str]) -> None:
                 del running[name]
                 if status == 0:
                     continue
-                deaths[name] += 1
-                if status == 2 or deaths[name] == LIVES:
+                if status == 2 or restarts[name] == MAX_RESTARTS:
                     raise OSError(
                         f"the {name} of the search ended with status {status}"
                     )
-                _say(f"{name} died ({status}); starting it again")
+                restarts[name] += 1
+                say(f"{name} died ({status}); starting it again")
                 running[name] = start(name)
     finally:
         for process in running.values():
@@ -123,10 +123,6 @@ def _start_all(search: Search, arguments: Sequence[str]) -> None:
         for process in running.values():
             process.wait()
     results.conclude(search)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _free_port() -> int:

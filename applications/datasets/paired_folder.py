@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
-from PIL import ImageFile
 
-IGNORE = 255
+from applications.inputs import image as images
+from applications.inputs import mask as masks
+from applications.inputs.image import as_color
+from applications.inputs.mask import IGNORE
+
 SPLITS = ("train", "validation", "test")
 LABEL = "label"
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".npy")
-LABEL_EXTENSIONS = (".png", ".npy")
 
 
 class Example(NamedTuple):
@@ -39,11 +39,6 @@ class Example(NamedTuple):
     label: Path | None
     size: tuple[int, int]
     channels: dict[str, int]
-
-
-class Header(NamedTuple):
-    size: tuple[int, int]
-    channels: int
 
 
 def has_splits(root: str | Path) -> bool:
@@ -104,7 +99,7 @@ def scan_split(
     if not ids:
         raise ValueError(
             f"{folder} is empty: {folder / names[0]} holds no "
-            f"{', '.join(EXTENSIONS)} file."
+            f"{', '.join(images.EXTENSIONS)} file."
         )
     _check_partners(folder, files, ids)
     return tuple(
@@ -120,11 +115,6 @@ def natural_order(identifier: str) -> list[tuple[int, int, str]]:
         (0, int(part), part) if part[0] in "0123456789" else (1, 0, part)
         for part in parts
     ]
-
-
-def as_color(channels: int) -> int:
-    """A gray image is read as three equal channels, and may stand by color."""
-    return 3 if channels == 1 else channels
 
 
 def class_names(root: str | Path) -> tuple[str, ...]:
@@ -150,7 +140,7 @@ class PairedFolder(Sequence):
     `label` is (height, width) uint8, and absent where there is no mask.
     """
 
-    def __init__(self, examples: Sequence[Example], num_classes: int):
+    def __init__(self, examples: Sequence[Example], num_classes: int = 0):
         self.examples = examples
         self.num_classes = num_classes
 
@@ -159,35 +149,10 @@ class PairedFolder(Sequence):
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         example = self.examples[index]
-        arrays = {name: read_image(p) for name, p in example.images.items()}
+        arrays = {name: images.read(p) for name, p in example.images.items()}
         if example.label is not None:
-            arrays[LABEL] = read_label(example.label, self.num_classes)
+            arrays[LABEL] = masks.read(example.label, self.num_classes)
         return arrays
-
-
-def read_image(path: Path) -> np.ndarray:
-    """One image as (height, width, channels), uint8, uint16 or float32."""
-    if path.suffix.lower() == ".npy":
-        return _read_array(path)
-    if _is_16_bit(path):
-        return _read_16_bit(path)
-    image = _decode(path)
-    if image.mode in ("1", "L", "LA"):
-        return np.asarray(image.convert("L"))[..., None]
-    return np.asarray(image.convert("RGB"))
-
-
-def read_label(path: Path, num_classes: int) -> np.ndarray:
-    """One mask of class indices as (height, width) uint8."""
-    label = _read_indices(path)
-    wrong = (label < 0) | ((label >= num_classes) & (label != IGNORE))
-    if wrong.any():
-        raise ValueError(
-            f"{path} holds the label {label[wrong].flat[0]}; expected 0 to "
-            f"{num_classes - 1} ({num_classes} classes) or {IGNORE} for "
-            "pixels to ignore. List every class in classes.txt."
-        )
-    return label.astype("uint8")
 
 
 def _listing(folder: Path) -> str:
@@ -203,10 +168,10 @@ def _files_by_id(folder: Path, name: str) -> dict[str, Path]:
             f"{folder} has no folder {name}/; it holds {_listing(folder)}. "
             "Name the modalities that are there (--modalities), or add it."
         )
-    allowed = LABEL_EXTENSIONS if name == LABEL else EXTENSIONS
+    allowed = masks.EXTENSIONS if name == LABEL else images.EXTENSIONS
     found: dict[str, Path] = {}
     for path in sorted((folder / name).iterdir()):
-        if path.name[0] == "." or path.suffix.lower() not in EXTENSIONS:
+        if path.name[0] == "." or path.suffix.lower() not in images.EXTENSIONS:
             continue
         if path.suffix.lower() not in allowed:
             raise ValueError(
@@ -233,8 +198,9 @@ def _check_partners(
                 if identifier in found
             )
             raise ValueError(
-                f"{present} has no partner in {folder / missing[0]}/: expected "
-                f"a file {identifier} with one of {', '.join(EXTENSIONS)}."
+                f"{present} has no partner in {folder / missing[0]}/: "
+                f"expected a file {identifier} with one of "
+                f"{', '.join(images.EXTENSIONS)}."
             )
 
 
@@ -242,7 +208,7 @@ def _example(
     identifier: str, files: dict[str, dict[str, Path]], labeled: bool
 ) -> Example:
     paths = {name: found[identifier] for name, found in files.items()}
-    headers = {name: _read_header(path) for name, path in paths.items()}
+    headers = {name: images.read_header(path) for name, path in paths.items()}
     first = next(iter(paths))
     for name, header in headers.items():
         if header.size != headers[first].size:
@@ -256,7 +222,7 @@ def _example(
     return Example(identifier, paths, label, headers[first].size, channels)
 
 
-def _size_text(header: Header) -> str:
+def _size_text(header: images.Header) -> str:
     return "{} x {}".format(*header.size)
 
 
@@ -271,102 +237,13 @@ def _check_channels(splits: dict[str, tuple[Example, ...]]) -> None:
                 )
 
 
-def _read_header(path: Path) -> Header:
-    if path.suffix.lower() == ".npy":
-        shape = _open_array(path).shape
-        return Header(shape[:2], shape[2] if len(shape) == 3 else 1)
-    with _open(path) as image:
-        gray = image.mode in ("1", "L", "LA") or image.mode[0] == "I"
-        return Header((image.height, image.width), 1 if gray else 3)
-
-
-def _open(path: Path) -> ImageFile.ImageFile:
-    try:
-        return Image.open(path)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read as an image.") from error
-
-
-def _decode(path: Path) -> ImageFile.ImageFile:
-    with _open(path) as image:
-        try:
-            image.load()
-        except (OSError, SyntaxError, ValueError) as error:
-            raise ValueError(
-                f"{path} is damaged or cut short: {error}"
-            ) from error
-        return image
-
-
-def _open_array(path: Path) -> np.ndarray:
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{path} cannot be read as an array.") from error
-    numeric = array.dtype.kind in "fui"
-    if not numeric or array.ndim not in (2, 3) or 0 in array.shape:
-        raise ValueError(
-            f"{path} is {array.dtype} of shape {array.shape}; expected numbers "
-            "of shape (height, width) or (height, width, channels)."
-        )
-    return array
-
-
-def _read_array(path: Path) -> np.ndarray:
-    array = _open_array(path)
-    if array.dtype not in ("uint8", "uint16"):
-        array = array.astype("float32")
-    if not np.isfinite(array).all():
-        raise ValueError(
-            f"{path} holds values that are not finite; write 0 for missing."
-        )
-    return np.array(array).reshape(*array.shape[:2], -1)
-
-
-def _is_16_bit(path: Path) -> bool:
-    # Byte 24 of a PNG is its bit depth. Pillow does not tell it: it cuts
-    # 16-bit color down to 8 bits in silence.
-    with path.open("rb") as file:
-        start = file.read(25)
-    return start[:4] == b"\x89PNG" and start[24:] == b"\x10"
-
-
-def _read_16_bit(path: Path) -> np.ndarray:
-    import tensorflow as tf
-
-    try:
-        image = tf.io.decode_png(path.read_bytes(), dtype="uint16")
-    except tf.errors.InvalidArgumentError as error:
-        raise ValueError(f"{path} is damaged or cut short.") from error
-    image = image.numpy()
-    return image[..., : 1 if image.shape[-1] < 3 else 3]
-
-
-def _read_indices(path: Path) -> np.ndarray:
-    if path.suffix.lower() == ".npy":
-        array = np.array(_open_array(path))
-        flat = array.ndim == 2 or array.shape[2] == 1
-        if array.dtype.kind in "ui" and flat:
-            return array.reshape(array.shape[:2])
-        found = f"{array.dtype} of shape {array.shape}"
-    else:
-        image = _decode(path)
-        if image.mode in ("1", "L", "P") or image.mode[0] == "I":
-            return np.asarray(image)
-        found = f"an image of mode {image.mode}"
-    raise ValueError(
-        f"{path} is {found}; a mask holds one class index a pixel: a palette "
-        "or gray PNG, or whole numbers of shape (height, width)."
-    )
-
-
 def _count_classes(root: Path) -> int:
     highest = 0
     for split in SPLITS:
         if not (root / split).is_dir():
             continue
         for path in _files_by_id(root / split, LABEL).values():
-            label = _read_indices(path)
+            label = masks.read_indices(path)
             known = label[label != IGNORE]
             highest = max(highest, int(known.max(initial=0)))
     if highest >= IGNORE:

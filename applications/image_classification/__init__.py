@@ -15,7 +15,6 @@ the 300 validation digits, 95.7 % on the 300 of the test part (2026-11-21).
 
 from applications.image_classification.config import PRESETS
 from applications.image_classification.config import Config
-from applications.image_classification.config import prepare
 from applications.image_classification.data import load_data
 from applications.image_classification.explain import VERBS
 from applications.image_classification.model import build_model
@@ -35,6 +34,5 @@ __all__ = [
     "load_data",
     "measure",
     "predict",
-    "prepare",
     "table",
 ]

@@ -1,4 +1,4 @@
-"""How much each branch counts: weights, and what they meet on data."""
+"""How much each branch counts: weights, and what they are on data."""
 
 from typing import Any
 
@@ -9,27 +9,30 @@ import tensorflow as tf
 from applications.image_classification.config import FUSING
 from applications.image_classification.config import Config
 from applications.image_classification.config import branch_names
-from keras_fusion.callbacks.summaries import Summaries
+from keras_fusion.callbacks import SummaryWriter
+from keras_fusion.models import CLASSIFICATION_HEADS
 
 FUSION = "fusion"
-WEIGHTED = ("sum", "mean", "shared", "locally_connected", "gated", "eplf")
+WEIGHING = [h.name for h in CLASSIFICATION_HEADS.values() if h.weighs]
 
 
 def has_branches(config: Config) -> bool:
     """Whether a run's branches meet in a weighted sum."""
-    return config.architecture in FUSING and config.head in WEIGHTED
+    return config.architecture in FUSING and config.head in WEIGHING
 
 
 def check_branches(config: Config) -> None:
     if not has_branches(config):
         raise ValueError(
             "branches are explained where they meet in a weighted sum: --head "
-            f"{', '.join(WEIGHTED)} over {' or '.join(FUSING)}; received head="
+            f"{', '.join(WEIGHING)} over {' or '.join(FUSING)}; received head="
             f"{config.head} with architecture={config.architecture}"
         )
 
 
-def statistics(weights: np.ndarray, met: np.ndarray) -> dict[str, np.ndarray]:
+def statistics(
+    weights: np.ndarray, activations: np.ndarray
+) -> dict[str, np.ndarray]:
     """What there is to say of weights and mean activations, each (K, S).
 
     `contribution` is a branch's part in `|weight| * mean activation` of a
@@ -41,7 +44,7 @@ def statistics(weights: np.ndarray, met: np.ndarray) -> dict[str, np.ndarray]:
         "mean": weights.mean(axis=0),
         "mean_absolute": sizes.mean(axis=0),
         "share": _shares(sizes),
-        "contribution": _shares(sizes * met),
+        "contribution": _shares(sizes * activations),
     }
 
 
@@ -59,12 +62,13 @@ class Branches:
         check_branches(config)
         self.model = model
         self.config = config
-        kind = "classifier" if config.head == "eplf" else "branch"
+        self.head = CLASSIFICATION_HEADS[config.head]
+        kind = "classifier" if self.head.fuses_scores else "branch"
         tensors = [
             model.get_layer(f"{name}_{kind}").output
             for name in branch_names(config)
         ]
-        if config.head == "gated":
+        if self.head.branch_weights is None:
             tensors.append(model.get_layer(FUSION).output)
         watched = keras.Model(model.input, tensors)
         self._sums = tf.function(
@@ -87,22 +91,16 @@ class Branches:
             count += len(inputs["image"])
         means = [part / count for part in total]
         branches = len(branch_names(self.config))
-        met = np.stack(means[:branches], axis=-1)
-        return self._weights(met.shape, means[branches:]), met
+        activations = np.stack(means[:branches], axis=-1)
+        return self._weights(activations.shape, means[branches:]), activations
 
     def _weights(
         self, shape: tuple[int, int], gates: list[np.ndarray]
     ) -> np.ndarray:
-        head = self.config.head
-        if head == "gated":
+        if self.head.branch_weights is None:
             # They differ from example to example: their mean.
             return gates[0].T
-        if head in ("sum", "mean"):
-            return np.full(shape, 1.0 if head == "sum" else 1 / shape[1])
-        kernel = keras.ops.convert_to_numpy(self.model.get_layer(FUSION).kernel)
-        if head == "shared":
-            return np.tile(kernel.reshape(1, -1), (shape[0], 1))
-        return kernel
+        return self.head.branch_weights(self.model.get_layer(FUSION), shape)
 
     def describe(self, dataset: Any) -> dict[str, dict[str, float]]:
         """The statistics, each a dict keyed by branch."""
@@ -123,15 +121,15 @@ class BranchMonitor(keras.callbacks.Callback):
         super().__init__()
         self.batch = batch
         self.config = config
-        self.summaries = Summaries(log_dir)
+        self.summaries = SummaryWriter(log_dir)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         self.branches = Branches(self.model, self.config)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        weights, met = self.branches.measure([self.batch])
+        weights, activations = self.branches.measure([self.batch])
         names = branch_names(self.config)
-        for key, values in statistics(weights, met).items():
+        for key, values in statistics(weights, activations).items():
             for name, value in zip(names, map(float, values), strict=True):
                 self.summaries.scalar(f"branches/{key}/{name}", value, epoch)
                 if key in ("share", "contribution"):

@@ -1,33 +1,58 @@
 """The settings of the task, and presets of them."""
 
 import dataclasses
+from typing import Annotated
 from typing import Literal
 
-from applications.image_classification import sources
+import pydantic
+from pydantic import AfterValidator
+from pydantic import Field
+
+from applications.settings import Count
+from applications.settings import Counts
+from applications.settings import Names
+from applications.settings import NonNegative
+from applications.settings import NonNegativeInt
+from applications.settings import Numbers
+from applications.settings import Positive
 from applications.settings import Settings
+from applications.settings import Share
+from applications.settings import one_of
+from applications.settings import settings
+from keras_fusion.models import CLASSIFICATION_HEADS
 
 DIGITS = "digits"
 FUSING = ("plain", "lenet")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+def _is_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    if shape and (len(shape) != 3 or shape[2] not in (1, 3)):
+        raise ValueError("must be height, width and 1 or 3 channels")
+    return shape
+
+
+Half = Annotated[float, Field(ge=0, le=0.5)]
+Drop = Annotated[float, Field(gt=0, lt=1)]
+
+
+@settings
 class Config(Settings):
     """Defaults train in a minute on two CPU cores."""
 
-    epochs: int = 30
-    batch_size: int = 32
-    learning_rate: float = 2e-3
+    epochs: Count = 30
+    batch_size: Count = 32
+    learning_rate: Positive = 2e-3
 
     dataset: str = DIGITS
     """Without a data_dir: digits, or the name of a TFDS set like cifar10."""
-    classes: tuple[str, ...] = ()
+    classes: Names = ()
     """Names of the classes. Empty: as the data has them."""
-    image_shape: tuple[int, ...] = ()
+    image_shape: Annotated[tuple[Count, ...], AfterValidator(_is_shape)] = ()
     """Height, width and channels (1 or 3) to which images are brought.
     Empty: as the data has them."""
-    held_out: float = 0.1
+    held_out: Half = 0.1
     """Share of the training images for validation if the data has none."""
-    limit: int = 0
+    limit: NonNegativeInt = 0
     """Training images of each class that are used; 0: all."""
 
     architecture: Literal[
@@ -38,43 +63,33 @@ class Config(Settings):
         "squeeze_excite_inception",
     ] = "plain"
     """Network under the head."""
-    head: Literal[
-        "last",
-        "sum",
-        "mean",
-        "max",
-        "shared",
-        "locally_connected",
-        "gated",
-        "concat",
-        "dag",
-        "eplf",
-        "dsn",
-    ] = "locally_connected"
-    """How side branches meet the main one; "last" has none. All for plain and
-    lenet; network_in_network has last and dsn, the others have last."""
-    sides: tuple[int, ...] = (1, 2)
+    head: one_of(
+        CLASSIFICATION_HEADS,
+        "How side branches are fused with the main one: all for plain and "
+        "lenet; network_in_network has last and dsn, the others last.",
+    ) = "locally_connected"
+    sides: Numbers = (1, 2)
     """Poolings behind which side branches leave."""
-    side_kernel_size: int = 1
+    side_kernel_size: Count = 1
     """Window of the side branches' convolutions."""
     published: Literal["no", "cifar10", "cifar100", "imagenet"] = "no"
     """Sizes, starts and quirks of the network that was released for this
     set; of plain and network_in_network."""
 
-    widths: tuple[int, ...] = (16, 32, 32)
+    widths: Counts = (16, 32, 32)
     """Filters of each group of convolutions of plain; the first is that of
     the stem of squeeze_excite networks."""
-    convolutions: int = 2
+    convolutions: Count = 2
     """Convolutions in each group of plain."""
-    branch_width: int = 32
+    branch_width: Count = 32
     """Channels of each branch of plain."""
-    blocks: tuple[int, ...] = (1, 1, 1)
+    blocks: Counts = (1, 1, 1)
     """Bottlenecks in each stage of squeeze_excite_resnet."""
-    scale: float = 0.125
+    scale: Positive = 0.125
     """Factor on the filters of squeeze_excite_inception."""
-    ratio: int = 16
+    ratio: NonNegativeInt = 16
     """Channels for each unit behind the gates; 0 is without gates."""
-    gated_stages: tuple[int, ...] = ()
+    gated_stages: Numbers = ()
     """Stages of squeeze_excite_resnet with gates; empty: all."""
     stem: Literal["small", "imagenet"] = "small"
     """Start of squeeze_excite networks: keeps the resolution, or not."""
@@ -82,37 +97,61 @@ class Config(Settings):
     """Give the fusion of plain a bias."""
     fusion_relu: bool = True
     """Rectify what the fusion of plain gives."""
-    dropout: float = 0.1
+    dropout: Share = 0.1
     """Share dropped behind poolings and before the classifier."""
-    companion_weight: float = 0.3
+    companion_weight: NonNegative = 0.3
     """Weight of the companions' losses at the start; falls to zero."""
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW with a cosine schedule, or SGD with momentum 0.9 in stages."""
-    weight_decay: float = 1e-4
+    weight_decay: NonNegative = 1e-4
     """AdamW's decay, or SGD's L2 gradient; of all but biases."""
-    drops: tuple[float, ...] = (1 / 3, 2 / 3)
+    drops: tuple[Drop, ...] = (1 / 3, 2 / 3)
     """Shares of the training at which SGD's rate falls to a tenth."""
-    fusion_rate: float = 1.0
+    fusion_rate: NonNegative = 1.0
     """Learning rate of the fusion's weights, relative to the others."""
-    bias_rate: float = 1.0
+    bias_rate: NonNegative = 1.0
     """The same of all biases and shifts, on top of the others."""
-    main_rate: float = 1.0
+    main_rate: NonNegative = 1.0
     """The same of plain's last convolution."""
-    classifier_rate: float = 1.0
+    classifier_rate: NonNegative = 1.0
     """The same of the last layer."""
 
     standardize: Literal["contrast", "unit", "imagenet"] = "contrast"
     """Global contrast normalization, or pixels from -1 to 1, or less the
     means of ImageNet."""
-    contrast_scale: float = 1.0
+    contrast_scale: Positive = 1.0
     """Deviation of every image after global contrast normalization."""
-    contrast_floor: float = 1.0
+    contrast_floor: Positive = 1.0
     """Gray levels, of 255, that an image's deviation counts at least."""
     mirror: bool = False
     """Mirror half of the training images."""
-    shift: int = 0
+    shift: NonNegativeInt = 0
     """Move training images by up to so many pixels; what is new is zero."""
+
+    @pydantic.model_validator(mode="after")
+    def _check_architecture(self) -> "Config":
+        heads = {
+            "network_in_network": ("last", "dsn"),
+            "squeeze_excite_resnet": ("last",),
+            "squeeze_excite_inception": ("last",),
+        }.get(self.architecture)
+        if heads and self.head not in heads:
+            raise ValueError(
+                f"{self.architecture} has no side branches to fuse; give "
+                f"--head {' or '.join(heads)}, or {' or '.join(FUSING)} as "
+                f"--architecture; received head={self.head}"
+            )
+        if self.published != "no" and self.architecture not in (
+            "plain",
+            "network_in_network",
+        ):
+            raise ValueError(
+                "published sizes are those of plain and network_in_network; "
+                f"received architecture={self.architecture} with "
+                f"published={self.published}"
+            )
+        return self
 
 
 # Liu et al. 2017 as released: 120,000 steps of 100 images, no augmentation.
@@ -220,84 +259,3 @@ def branch_names(config: Config) -> tuple[str, ...]:
     if config.architecture == "plain" and config.published == "imagenet":
         return (*sides, "main")
     return ("main", *sides)
-
-
-def prepare(config: Config) -> Config:
-    """Checks the settings, and takes classes and shape from the data."""
-    _check(config)
-    data = sources.describe(config)
-    if config.classes and not set(data.classes) <= set(config.classes):
-        raise ValueError(
-            f"classes are {', '.join(config.classes)} by the settings and "
-            f"{', '.join(data.classes)} by the data; drop the setting, or "
-            "name the data's"
-        )
-    return dataclasses.replace(
-        config,
-        classes=config.classes or data.classes,
-        image_shape=config.image_shape or data.image_shape,
-    )
-
-
-def _check(config: Config) -> None:
-    bounds = {
-        "image_shape": _is_shape(config.image_shape),
-        "held_out": 0 <= config.held_out <= 0.5,
-        "limit": config.limit >= 0,
-        "widths": min(config.widths, default=0) >= 1,
-        "blocks": min(config.blocks, default=0) >= 1,
-        "convolutions": config.convolutions >= 1,
-        "branch_width": config.branch_width >= 1,
-        "side_kernel_size": config.side_kernel_size >= 1,
-        "scale": config.scale > 0,
-        "ratio": config.ratio >= 0,
-        "dropout": 0 <= config.dropout < 1,
-        "companion_weight": config.companion_weight >= 0,
-        "weight_decay": config.weight_decay >= 0,
-        "drops": all(0 < drop < 1 for drop in config.drops),
-        "fusion_rate": config.fusion_rate >= 0,
-        "bias_rate": config.bias_rate >= 0,
-        "main_rate": config.main_rate >= 0,
-        "classifier_rate": config.classifier_rate >= 0,
-        "contrast_scale": config.contrast_scale > 0,
-        "contrast_floor": config.contrast_floor > 0,
-        "shift": config.shift >= 0,
-    }
-    wrong = [name for name, right in bounds.items() if not right]
-    if wrong:
-        received = ", ".join(f"{n}={getattr(config, n)}" for n in wrong)
-        raise ValueError(
-            f"these settings are out of their range: {received}; image_shape "
-            "is height, width and 1 or 3 channels, drops and dropout are "
-            "shares, rates, weights and counts are not negative"
-        )
-    _check_architecture(config)
-
-
-def _is_shape(shape: tuple[int, ...]) -> bool:
-    if not shape:
-        return True
-    return len(shape) == 3 and min(shape) >= 1 and shape[2] in (1, 3)
-
-
-def _check_architecture(config: Config) -> None:
-    heads = {
-        "network_in_network": ("last", "dsn"),
-        "squeeze_excite_resnet": ("last",),
-        "squeeze_excite_inception": ("last",),
-    }.get(config.architecture)
-    if heads and config.head not in heads:
-        raise ValueError(
-            f"{config.architecture} has no side branches to fuse; give --head "
-            f"{' or '.join(heads)}, or one of {', '.join(FUSING)} as "
-            f"--architecture; received head={config.head}"
-        )
-    if config.published != "no" and config.architecture not in (
-        "plain",
-        "network_in_network",
-    ):
-        raise ValueError(
-            "published sizes are those of plain and network_in_network; "
-            f"received architecture={config.architecture} with "
-            f"published={config.published}"
-        )

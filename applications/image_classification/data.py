@@ -6,39 +6,50 @@ the same class. Order and augmentation of the training batches are a pure
 function of (seed, epoch).
 """
 
-from typing import TYPE_CHECKING
+import dataclasses
 
 import numpy as np
 import tensorflow as tf
 
+from applications import epochs
+from applications.image_classification import sources
+from applications.image_classification.config import Config
 from applications.image_classification.config import output_names
 from applications.image_classification.sources import Split
-from applications.image_classification.sources import labeled_splits
-from applications.training import Data
-
-if TYPE_CHECKING:
-    from applications.image_classification.config import Config
+from applications.task import Data
 
 # In gray levels, red, green, blue.
 IMAGENET_MEAN = (123.0, 117.0, 104.0)
 EVALUATION_BATCH = 100
 
 
-def load_data(config: "Config", first_epoch: int = 0) -> Data:
-    """The splits of the data; those that they have not are None."""
-    splits = labeled_splits(config)
-    train, steps = None, 0
-    if "train" in splits:
-        train = _training(splits["train"], config, first_epoch)
-        steps = len(splits["train"].labels) // config.batch_size
-    evaluation = [
-        _evaluation(splits[name], config) if name in splits else None
-        for name in ("validation", "test")
-    ]
-    return Data(train, steps, *evaluation)
+def load_data(config: Config) -> Data:
+    """The data, with their classes and the images' shape in the config."""
+    source = sources.find(config)
+    if config.classes and not set(source.classes) <= set(config.classes):
+        raise ValueError(
+            f"classes are {', '.join(config.classes)} by the settings and "
+            f"{', '.join(source.classes)} by the data; drop the setting, or "
+            "name the data's"
+        )
+    config = dataclasses.replace(
+        config,
+        classes=config.classes or source.classes,
+        image_shape=source.image_shape,
+    )
+    readers = {
+        "train": lambda epoch: _training(
+            source.splits["train"](), config, epoch
+        ),
+        "validation": lambda: _evaluation(
+            source.splits["validation"](), config
+        ),
+        "test": lambda: _evaluation(source.splits["test"](), config),
+    }
+    return Data(config, **{name: readers[name] for name in source.splits})
 
 
-def standardize(images: np.ndarray, config: "Config") -> tf.Tensor:
+def standardize(images: np.ndarray, config: Config) -> tf.Tensor:
     """uint8 images (batch, height, width, channels) as the model wants them.
 
     Global contrast normalization subtracts the mean over all pixels and
@@ -58,7 +69,7 @@ def standardize(images: np.ndarray, config: "Config") -> tf.Tensor:
     return config.contrast_scale * images / tf.maximum(deviation, floor)
 
 
-def augment(images: tf.Tensor, key: tf.Tensor, config: "Config") -> tf.Tensor:
+def augment(images: tf.Tensor, key: tf.Tensor, config: Config) -> tf.Tensor:
     """Each image mirrored and moved by draws of its own from `key`."""
     count, (height, width) = tf.shape(images)[0], images.shape[1:3]
     draws = tf.random.stateless_uniform([3, count], key)
@@ -78,52 +89,25 @@ def augment(images: tf.Tensor, key: tf.Tensor, config: "Config") -> tf.Tensor:
     return images
 
 
-# These functions hold no control flow for TensorFlow to translate.
-_as_it_is = tf.autograph.experimental.do_not_convert
-
-
 def _training(
-    split: Split, config: "Config", first_epoch: int
-) -> tf.data.Dataset:
+    split: Split, config: Config, first_epoch: int
+) -> tuple[tf.data.Dataset, int]:
     count, size = len(split.labels), config.batch_size
-    if count < size:
-        raise ValueError(
-            f"the training part has {count} examples, fewer than a batch of "
-            f"{size}; choose --batch-size {count} or less"
-        )
-    seed = tf.constant(config.seed, "int64")
-    steps = count // size
 
-    def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(count, dtype="int64"),
-            tf.stack([seed, epoch]),
-        )[: steps * size]
-        return tf.data.Dataset.from_tensor_slices(
-            (
-                tf.fill([steps], epoch),
-                tf.range(steps, dtype="int64"),
-                tf.reshape(order, (steps, size)),
-            )
-        )
-
-    def batch(
-        epoch: tf.Tensor,
-        step: tf.Tensor,
-        indices: tf.Tensor,
-    ) -> tuple:
+    def batch(epoch: tf.Tensor, step: tf.Tensor, indices: tf.Tensor) -> tuple:
         images, labels = _read(split, indices, config)
-        key = tf.random.experimental.stateless_fold_in(
-            tf.stack([seed, epoch]), step
-        )
+        key = epochs.random_key(config.seed, epoch, step)
         return _element(augment(images, key, config), labels, config)
 
-    return (
-        tf.data.Dataset.counter(first_epoch)
-        .flat_map(_as_it_is(epoch_batches))
-        .map(_as_it_is(batch), num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = (
+        epochs.batches(count, size, config.seed, first_epoch)
+        .map(
+            epochs.without_autograph(batch),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
         .prefetch(tf.data.AUTOTUNE)
     )
+    return dataset, count // size
 
 
 def interleaved(labels: np.ndarray) -> np.ndarray:
@@ -139,20 +123,22 @@ def interleaved(labels: np.ndarray) -> np.ndarray:
     return np.lexsort((labels, turn))
 
 
-def _evaluation(split: Split, config: "Config") -> tf.data.Dataset:
+def _evaluation(split: Split, config: Config) -> tf.data.Dataset:
     def batch(indices: tf.Tensor) -> tuple:
         return _element(*_read(split, indices, config), config)
 
     return (
         tf.data.Dataset.from_tensor_slices(interleaved(split.labels))
         .batch(EVALUATION_BATCH)
-        .map(_as_it_is(batch), num_parallel_calls=tf.data.AUTOTUNE)
+        .map(
+            epochs.without_autograph(batch), num_parallel_calls=tf.data.AUTOTUNE
+        )
         .prefetch(tf.data.AUTOTUNE)
     )
 
 
 def _read(
-    split: Split, indices: tf.Tensor, config: "Config"
+    split: Split, indices: tf.Tensor, config: Config
 ) -> tuple[tf.Tensor, tf.Tensor]:
     images, labels = tf.numpy_function(
         lambda chosen: (split.images[chosen], split.labels[chosen]),
@@ -165,6 +151,6 @@ def _read(
 
 
 def _element(
-    images: tf.Tensor, labels: tf.Tensor, config: "Config"
+    images: tf.Tensor, labels: tf.Tensor, config: Config
 ) -> tuple[dict, dict]:
     return {"image": images}, {name: labels for name in output_names(config)}

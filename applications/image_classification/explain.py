@@ -5,22 +5,16 @@ from typing import Literal
 
 from applications import callbacks
 from applications import cli
-from applications import evaluation
-from applications import load_task
-from applications import runs
-from applications import training
 from applications.image_classification.branches import Branches
 from applications.image_classification.branches import check_branches
 from applications.image_classification.branches import statistics
-from applications.image_classification.config import Config
 from applications.image_classification.config import branch_names
-from applications.image_classification.data import load_data
 from applications.image_classification.pictures import draw_branches
 from applications.image_classification.scores import branch_table
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Explain(cli.Use):
+class Explain(cli.RunCommand):
     """Say how much each branch counts: table, picture and JSON in the run."""
 
     data_dir: str | None = None
@@ -29,36 +23,31 @@ class Explain(cli.Use):
     """Part of the data; None: test if there is one, else validation."""
 
     def __call__(self, task: str) -> None:
-        path = runs.find(task, self.run, self.runs_dir)
-        config = runs.read_config(path, Config)
-        check_branches(config)
-        model = training.load_model(path)
-        config = evaluation.with_data(load_task(task), config, self.data_dir)
-        data = load_data(config)
+        run = self.open(task)
+        check_branches(run.config)
+        model, data = run.model(), run.data(self.data_dir)
         names = (self.split,) if self.split else ("test", "validation")
         split, dataset = data.split(*names)
-        if split == "train":
-            # Endless: an epoch of it.
-            dataset = dataset.take(data.steps_per_epoch)
-        weights, met = Branches(model, config).measure(dataset)
-        branches = branch_names(config)
-        found = {
+        weights, activations = Branches(model, data.config).measure(dataset)
+        branches = branch_names(data.config)
+        described = {
             key: dict(zip(branches, map(float, values), strict=True))
-            for key, values in statistics(weights, met).items()
+            for key, values in statistics(weights, activations).items()
         }
-        target = path / f"explain-{split}.json"
-        runs.write_json(
-            target,
+        file = run.write(
+            f"explain-{split}.json",
             {
                 "split": split,
-                "branches": found,
+                "branches": described,
                 "weights": weights.tolist(),
-                "mean_activations": met.tolist(),
+                "mean_activations": activations.tolist(),
             },
         )
-        picture = path / "pictures" / f"branches-{split}.png"
-        callbacks.save_picture(picture, draw_branches(branches, weights, met))
-        print(f"\n{branch_table(found)}\n\nwritten: {target}, {picture}")
+        picture = run.folder / "pictures" / f"branches-{split}.png"
+        callbacks.save_picture(
+            picture, draw_branches(branches, weights, activations)
+        )
+        print(f"\n{branch_table(described)}\n\nwritten: {file}, {picture}")
 
 
 VERBS = {"explain": Explain}

@@ -1,21 +1,21 @@
 """The network, its losses and its optimizer."""
 
-import math
 import re
+from pathlib import Path
 from typing import Any
 
 import keras
 
-from applications import runs
+from applications import schedules
 from applications.image_classification.branches import BranchMonitor
 from applications.image_classification.branches import has_branches
 from applications.image_classification.config import Config
+from applications.settings import select
 from keras_fusion import callbacks as fusion_callbacks
 from keras_fusion import models
 from keras_fusion import optimizers
 
 MOMENTUM = 0.9
-WARM_UP = 0.05
 # A smaller image has nothing left for LeNet's second convolution.
 LENET_SIDE = 12
 
@@ -52,21 +52,26 @@ def plain(config: Config) -> keras.Model:
             "kernel_initializer": "he_normal",
             "classifier_initializer": "glorot_uniform",
         }
-    return models.convolutional_fusion_network(
-        **{**sizes, **_given(config), "head": config.head},
-        companion_weight=config.companion_weight,
-    )
+    # What a published network is made of, but for the data and the head.
+    given = {
+        "num_classes": len(config.classes),
+        "image_shape": config.image_shape,
+        "head": config.head,
+        "companion_weight": config.companion_weight,
+    }
+    return models.convolutional_fusion_network(**sizes | given)
 
 
 def lenet(config: Config) -> keras.Model:
     small = min(config.image_shape[:2]) < LENET_SIDE
     return models.lenet(
-        head=config.head,
-        sides=sorted(config.sides),
-        padding=("same", "same" if small else "valid"),
-        dropout=config.dropout,
-        **_given(config),
-        companion_weight=config.companion_weight,
+        **select(
+            config,
+            models.lenet,
+            num_classes=len(config.classes),
+            sides=sorted(config.sides),
+            padding=("same", "same" if small else "valid"),
+        )
     )
 
 
@@ -74,42 +79,38 @@ def network_in_network(config: Config) -> keras.Model:
     sizes = {"dropout": (config.dropout,) * 2}
     if config.published != "no":
         sizes = models.NETWORK_IN_NETWORK_PRESETS[config.published]
-    return models.network_in_network(
-        **{**sizes, **_given(config)},
-        deeply_supervised=config.head == "dsn",
-        companion_weight=config.companion_weight,
-    )
+    given = {
+        "num_classes": len(config.classes),
+        "image_shape": config.image_shape,
+        "deeply_supervised": config.head == "dsn",
+        "companion_weight": config.companion_weight,
+    }
+    return models.network_in_network(**sizes | given)
 
 
 def squeeze_excite_resnet(config: Config) -> keras.Model:
     return models.squeeze_excite_resnet(
-        blocks=config.blocks,
-        width=config.widths[0],
-        ratio=config.ratio or None,
-        gated_stages=config.gated_stages or None,
-        stem=config.stem,
-        dropout=config.dropout,
-        **_given(config),
+        **select(
+            config,
+            models.squeeze_excite_resnet,
+            num_classes=len(config.classes),
+            width=config.widths[0],
+            ratio=config.ratio or None,
+            gated_stages=config.gated_stages or None,
+        )
     )
 
 
 def squeeze_excite_inception(config: Config) -> keras.Model:
     return models.squeeze_excite_inception(
-        width=config.widths[0],
-        scale=config.scale,
-        ratio=config.ratio or None,
-        stem=config.stem,
-        dropout=config.dropout,
-        **_given(config),
+        **select(
+            config,
+            models.squeeze_excite_inception,
+            num_classes=len(config.classes),
+            width=config.widths[0],
+            ratio=config.ratio or None,
+        )
     )
-
-
-def _given(config: Config) -> dict[str, Any]:
-    """What the data decides."""
-    return {
-        "num_classes": len(config.classes),
-        "image_shape": config.image_shape,
-    }
 
 
 NETWORKS = {
@@ -181,23 +182,26 @@ def _last_layer(model: keras.Model) -> str:
 
 def learning_rate_at(epoch: int, config: Config) -> float:
     """AdamW: a warm-up of a twentieth, then half a cosine. SGD: in stages."""
-    share = epoch / config.epochs
     if config.optimizer == "sgd":
-        passed = sum(share >= drop for drop in config.drops)
-        return config.learning_rate * 0.1**passed
-    warm_up = min(1.0, (epoch + 1) / max(1, config.epochs * WARM_UP))
-    return config.learning_rate * warm_up * (1 + math.cos(math.pi * share)) / 2
+        return schedules.tenths(
+            epoch, config.epochs, config.learning_rate, config.drops
+        )
+    return schedules.warm_up_and_cosine(
+        epoch, config.epochs, config.learning_rate
+    )
 
 
-def callbacks(config: Config, batch: Any) -> list[keras.callbacks.Callback]:
-    found = [
+def callbacks(
+    config: Config, batch: Any, run_dir: Path
+) -> list[keras.callbacks.Callback]:
+    callbacks = [
         keras.callbacks.LearningRateScheduler(
             lambda epoch: learning_rate_at(epoch, config)
         )
     ]
     if config.head == "dsn":
-        found.append(fusion_callbacks.CompanionDecay(config.epochs))
+        callbacks.append(fusion_callbacks.CompanionDecay(config.epochs))
     if has_branches(config):
-        logs = runs.folder("image_classification", config) / "logs" / "fusion"
-        found.append(BranchMonitor(batch, config, logs))
-    return found
+        logs = run_dir / "logs" / "fusion"
+        callbacks.append(BranchMonitor(batch, config, logs))
+    return callbacks

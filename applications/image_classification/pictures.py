@@ -67,14 +67,14 @@ def shown(image: np.ndarray) -> Image.Image:
 
 
 def draw_branches(
-    names: tuple[str, ...], weights: np.ndarray, met: np.ndarray
+    names: tuple[str, ...], weights: np.ndarray, activations: np.ndarray
 ) -> np.ndarray:
     """Bars of share and contribution, and the weight of every channel.
 
     Channels stand in the order of the branch that counts most in them; red
     weights are positive, blue ones negative.
     """
-    found = statistics(weights, met)
+    found = statistics(weights, activations)
     strip = max(BAR + 60, CHANNEL * len(weights))
     height = LINE * (3 * len(names) + 3)
     canvas = Image.new("RGB", (90 + strip, height), "white")
@@ -95,7 +95,7 @@ def draw_branches(
             )
     top = LINE * (2 * len(names) + 1)
     pen.text((90, top + 2), "weight of each channel", fill="black")
-    strongest = np.abs(weights * met).argmax(axis=1)
+    strongest = np.abs(weights * activations).argmax(axis=1)
     ordered = weights[np.argsort(strongest, kind="stable")]
     colored = Image.fromarray(signed(ordered.T)).resize(
         (CHANNEL * len(weights), LINE * len(names)), Image.Resampling.NEAREST

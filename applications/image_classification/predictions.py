@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from applications import runs
+from applications import files as run_files
 from applications.datasets.class_folders import ImageFiles
 from applications.datasets.class_folders import images_below
 from applications.image_classification.config import Config
@@ -50,5 +50,5 @@ def predict(
                     *(f"{value:.6f}" for value in row),
                 ]
             )
-    runs.write(out / FILE, text.getvalue())
+    run_files.write(out / FILE, text.getvalue())
     return [out / FILE]

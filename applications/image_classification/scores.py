@@ -9,6 +9,7 @@ import tensorflow as tf
 from applications.image_classification.branches import Branches
 from applications.image_classification.branches import has_branches
 from applications.image_classification.config import Config
+from applications.reports import percent
 
 TOP = 5
 SHOWN = 20
@@ -88,9 +89,9 @@ def table(metrics: dict[str, Any]) -> str:
     """The result as text: scores, classes, confusions and branches."""
     confusion = np.array(metrics["confusion"])
     accuracy = metrics["accuracy"]
-    first = f"accuracy {_percent(accuracy)}, error {_percent(1 - accuracy)}"
+    first = f"accuracy {percent(accuracy)}, error {percent(1 - accuracy)}"
     if "top_5_accuracy" in metrics:
-        first += f", top 5 {_percent(metrics['top_5_accuracy'])}"
+        first += f", top 5 {percent(metrics['top_5_accuracy'])}"
     lines = [f"{first} of {confusion.sum():,} images"]
     classes = metrics["accuracy_by_class"]
     if len(classes) <= SHOWN:
@@ -112,8 +113,8 @@ def branch_table(branches: dict[str, dict[str, float]]) -> str:
             for key in ("mean", "mean_absolute", "share", "contribution")
         )
         lines.append(
-            f"{name:<10} {mean:13.3f} {size:13.3f} {_percent(share):>13} "
-            f"{_percent(part):>13}"
+            f"{name:<10} {mean:13.3f} {size:13.3f} {percent(share):>13} "
+            f"{percent(part):>13}"
         )
     return "\n".join(lines)
 
@@ -123,7 +124,7 @@ def _class_rows(classes: dict[str, float | None]) -> list[str]:
     return [
         f"{'class':<{width}} {'accuracy':>9}",
         *(
-            f"{name:<{width}} {_percent(value):>9}"
+            f"{name:<{width}} {percent(value):>9}"
             for name, value in classes.items()
         ),
     ]
@@ -139,7 +140,3 @@ def _confusions(names: list[str], confusion: np.ndarray) -> list[str]:
         )
         if wrong[truth, guess]
     ]
-
-
-def _percent(value: float | None) -> str:
-    return "absent" if value is None else f"{100 * value:.2f} %"

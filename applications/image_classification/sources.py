@@ -8,11 +8,13 @@
 | another folder | | a folder of images for each class |
 """
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from applications.datasets import class_folders
@@ -20,22 +22,13 @@ from applications.datasets import digits
 from applications.datasets.class_folders import ImageFiles
 from applications.datasets.paired_folder import SPLITS
 from applications.datasets.preparation import prepare_once
+from applications.image_classification.config import DIGITS
+from applications.image_classification.config import Config
 
-if TYPE_CHECKING:
-    from applications.image_classification.config import Config
-
-DIGITS = "digits"
 TFDS_DIR = "data/tfds"
 # Decoded images up to this size stay in memory; larger folders are decoded
 # anew in every epoch.
 MEMORY_BYTES = 2**31
-
-
-class Description(NamedTuple):
-    """What the data decides."""
-
-    classes: tuple[str, ...]
-    image_shape: tuple[int, int, int]
 
 
 class Split(NamedTuple):
@@ -45,56 +38,93 @@ class Split(NamedTuple):
     labels: np.ndarray
 
 
-def describe(config: "Config") -> Description:
-    """Reads what a model must know of the data."""
+class Source(NamedTuple):
+    """What was found where a config says that its data are."""
+
+    classes: tuple[str, ...]
+    image_shape: tuple[int, ...]
+    """Of all images, or to which they are brought."""
+    splits: dict[str, Callable[[], Split]]
+    """Every split that there is, read when it is called; images are uint8."""
+
+
+def find(config: Config) -> Source:
+    """Looks for data once; downloads a TFDS set where it is missing."""
     if config.data_dir is None and config.dataset == DIGITS:
-        return Description(digits.CLASSES, (8, 8, 1))
+        return _of_digits(config)
     builder = _builder(config)
     if builder is not None:
-        features = _checked_features(builder)
-        return Description(
-            tuple(features["label"].names),
-            config.image_shape or _fixed_shape(builder),
-        )
-    classes = class_folders.class_names(config.data_dir)
-    splits = class_folders.scan(config.data_dir, classes, config.held_out)
-    first = next(iter(splits.values())).files[0]
-    return Description(classes, class_folders.shape_of(first))
+        return _of_builder(builder, config)
+    return _of_folder(config)
 
 
-def labeled_splits(config: "Config") -> dict[str, Split]:
-    """Every split that there is; images uint8, of `config.image_shape`."""
-    if config.data_dir is None and config.dataset == DIGITS:
+def _of_digits(config: Config) -> Source:
+    shape = config.image_shape or (8, 8, 1)
+    parts = digits.load()
+
+    def read(name: str) -> Split:
+        part = parts[name]
         return _limited(
-            {
-                name: Split(_fitted(part.images, config), part.labels)
-                for name, part in digits.load().items()
-            },
-            config,
+            name, Split(_resized(part.images, shape), part.labels), config
         )
-    builder = _builder(config)
-    if builder is not None:
-        return _limited(_builder_splits(builder, config), config)
-    splits = class_folders.scan(
-        config.data_dir, config.classes, config.held_out
+
+    return Source(
+        digits.CLASSES,
+        shape,
+        {name: functools.partial(read, name) for name in parts},
     )
-    if config.limit and "train" in splits:
-        chosen = first_of_each(splits["train"].labels, config.limit)
-        splits["train"] = class_folders.chosen(splits["train"], chosen)
-    natural = class_folders.shape_of(next(iter(splits.values())).files[0])
-    return {
-        name: Split(
-            _decoded(
-                ImageFiles(
-                    part.files,
-                    config.image_shape,
-                    resized=config.image_shape != natural,
-                )
-            ),
-            part.labels,
-        )
-        for name, part in splits.items()
-    }
+
+
+def _of_folder(config: Config) -> Source:
+    classes = class_folders.class_names(config.data_dir)
+    known = set(classes) <= set(config.classes)
+    parts = class_folders.scan(
+        config.data_dir, config.classes if known else classes, config.held_out
+    )
+    if config.limit and "train" in parts:
+        kept = first_of_each(parts["train"].labels, config.limit)
+        parts["train"] = class_folders.chosen(parts["train"], kept)
+    natural = class_folders.shape_of(next(iter(parts.values())).files[0])
+    shape = config.image_shape or natural
+
+    def read(name: str) -> Split:
+        part = parts[name]
+        images = ImageFiles(part.files, shape, resized=shape != natural)
+        return Split(_decoded(images), part.labels)
+
+    return Source(
+        classes, shape, {name: functools.partial(read, name) for name in parts}
+    )
+
+
+def _of_builder(builder: tfds.core.DatasetBuilder, config: Config) -> Source:
+    features = _checked_features(builder)
+    shape = config.image_shape or _fixed_shape(builder)
+    names = _builder_parts(builder, shape)
+
+    @functools.cache
+    def stored(name: str) -> Split:
+        return _in_memory(builder, name, shape)
+
+    def read(name: str) -> Split:
+        if not held_out or name == "test":
+            return _limited(name, stored(name), config)
+        split = stored("train")
+        parts = class_folders.hold_out(split.labels, config.held_out)
+        rows = parts[("train", "validation").index(name)]
+        part = Split(split.images[rows], split.labels[rows])
+        return _limited(name, part, config)
+
+    held_out = (
+        "train" in names and "validation" not in names and config.held_out > 0
+    )
+    if held_out:
+        names = [*names, "validation"]
+    return Source(
+        tuple(features["label"].names),
+        shape,
+        {name: functools.partial(read, name) for name in names},
+    )
 
 
 def first_of_each(labels: np.ndarray, limit: int) -> np.ndarray:
@@ -105,12 +135,11 @@ def first_of_each(labels: np.ndarray, limit: int) -> np.ndarray:
     return np.sort(np.concatenate(chosen))
 
 
-def _limited(splits: dict[str, Split], config: "Config") -> dict[str, Split]:
-    if not config.limit or "train" not in splits:
-        return splits
-    train = splits["train"]
-    chosen = first_of_each(train.labels, config.limit)
-    return splits | {"train": Split(train.images[chosen], train.labels[chosen])}
+def _limited(name: str, split: Split, config: Config) -> Split:
+    if name != "train" or not config.limit:
+        return split
+    kept = first_of_each(split.labels, config.limit)
+    return Split(split.images[kept], split.labels[kept])
 
 
 def _decoded(files: ImageFiles) -> np.ndarray | ImageFiles:
@@ -121,7 +150,7 @@ def _decoded(files: ImageFiles) -> np.ndarray | ImageFiles:
 
 
 def _builder(
-    config: "Config",
+    config: Config,
 ) -> tfds.core.DatasetBuilder | None:
     """The TFDS builder behind the settings; None for plain folders."""
     if config.data_dir is not None:
@@ -134,8 +163,8 @@ def _builder(
         )
     except Exception as error:
         raise ValueError(
-            f"the TFDS set {config.dataset!r} cannot be had ({error}); give "
-            f"the name of a set that can be downloaded, {DIGITS}, or "
+            f"the TFDS set {config.dataset!r} could not be loaded ({error}); "
+            f"give the name of a set that can be downloaded, {DIGITS}, or "
             "--data-dir"
         ) from error
 
@@ -163,51 +192,42 @@ def _fixed_shape(
     return tuple(shape)
 
 
-def _builder_splits(
-    builder: tfds.core.DatasetBuilder, config: "Config"
-) -> dict[str, Split]:
-    _checked_features(builder)
-    there = {name: name for name in SPLITS if name in builder.info.splits}
-    count = sum(builder.info.splits[name].num_examples for name in there)
-    size = count * int(np.prod(config.image_shape))
-    if not there or size > MEMORY_BYTES:
+def _builder_parts(
+    builder: tfds.core.DatasetBuilder, shape: tuple[int, ...]
+) -> list[str]:
+    """The names of the splits, whose images must fit into memory."""
+    infos = builder.info.splits
+    names = [name for name in SPLITS if name in infos]
+    count = sum(infos[name].num_examples for name in names)
+    size = count * int(np.prod(shape))
+    if not names or size > MEMORY_BYTES:
         raise ValueError(
-            f"{builder.name} has the splits {', '.join(builder.info.splits)} "
-            f"and {size / 2**30:.1f} GiB of images; expected "
-            f"{', '.join(SPLITS)} and no more than {MEMORY_BYTES / 2**30:.0f} "
-            "GiB; larger sets are read from folders of classes"
+            f"{builder.name} has the splits {', '.join(infos)} and "
+            f"{size / 2**30:.1f} GiB of images; expected {', '.join(SPLITS)} "
+            f"and no more than {MEMORY_BYTES / 2**30:.0f} GiB; larger sets "
+            "are read from folders of classes"
         )
-    splits = {name: _in_memory(builder, name, config) for name in there}
-    if "train" in splits and "validation" not in splits and config.held_out:
-        train = splits["train"]
-        kept, held = class_folders.hold_out(train.labels, config.held_out)
-        for name, chosen in (("train", kept), ("validation", held)):
-            splits[name] = Split(train.images[chosen], train.labels[chosen])
-    return splits
+    return names
 
 
 def _in_memory(
-    builder: tfds.core.DatasetBuilder,
-    split: str,
-    config: "Config",
+    builder: tfds.core.DatasetBuilder, split: str, shape: tuple[int, ...]
 ) -> Split:
     images, labels = [], []
     dataset = builder.as_dataset(split=split, shuffle_files=False)
     for example in dataset.as_numpy_iterator():
-        images.append(_fitted(example["image"][None], config)[0])
+        images.append(_resized(example["image"][None], shape)[0])
         labels.append(example["label"])
     return Split(np.stack(images), np.array(labels, "int64"))
 
 
-def _fitted(images: np.ndarray, config: "Config") -> np.ndarray:
-    """Images of `config.image_shape`, bilinear where the size differs."""
-    height, width, channels = config.image_shape
+def _resized(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Images of a shape, bilinear where the size differs."""
+    height, width, channels = shape
     if images.shape[3] != channels:
         gray = images.astype("float32").mean(axis=-1, keepdims=True)
         images = np.repeat(np.rint(gray).astype("uint8"), channels, axis=-1)
     if images.shape[1:3] == (height, width):
         return images
-    import tensorflow as tf
-
     resized = tf.image.resize(images, (height, width), antialias=True)
     return np.rint(resized.numpy()).astype("uint8")

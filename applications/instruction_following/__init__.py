@@ -15,7 +15,6 @@ is not needed.
 
 from applications.instruction_following.config import PRESETS
 from applications.instruction_following.config import Config
-from applications.instruction_following.config import prepare
 from applications.instruction_following.data import load_data
 from applications.instruction_following.model import build_model
 from applications.instruction_following.model import callbacks
@@ -35,6 +34,5 @@ __all__ = [
     "load_data",
     "measure",
     "predict",
-    "prepare",
     "table",
 ]

@@ -1,24 +1,36 @@
 """The settings of the task, and presets of them."""
 
-import dataclasses
+from typing import Annotated
 from typing import Literal
 
-from applications.instruction_following import sources
+import pydantic
+from pydantic import Field
+
 from applications.instruction_following.rules import BLOCKS
 from applications.instruction_following.rules import MINI
 from applications.instruction_following.rules import Rules
+from applications.settings import Count
+from applications.settings import Counts
+from applications.settings import Names
+from applications.settings import NonNegative
+from applications.settings import NonNegativeInt
+from applications.settings import Positive
 from applications.settings import Settings
+from applications.settings import Share
+from applications.settings import one_of
+from applications.settings import settings
+from keras_fusion.models import TEXT_FUSIONS
 
 RULES: dict[str, Rules] = {"mini": MINI, "blocks": BLOCKS}
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class Config(Settings):
     """Defaults train in minutes on two CPU cores."""
 
-    epochs: int = 6
-    batch_size: int = 64
-    learning_rate: float = 2e-3
+    epochs: Count = 6
+    batch_size: Count = 64
+    learning_rate: Positive = 2e-3
 
     agent: Literal["policy", "planner"] = "policy"
     """An action at each step, or a goal found once and a way planned to it."""
@@ -30,65 +42,64 @@ class Config(Settings):
     the blocks in place of their picture."""
     learning: Literal["supervised", "bandit", "reinforce", "dqn"] = "supervised"
     """From demonstrations; or, for a policy, from what its actions pay."""
-    fusion: Literal[
-        "concat", "local_dense", "text_convolution", "text_gate", "bilinear"
-    ] = "text_convolution"
-    """How a policy's words meet its picture."""
+    fusion: one_of(
+        TEXT_FUSIONS, "How a policy fuses its words with its picture."
+    ) = "text_convolution"
 
     world: Literal["mini", "blocks"] | None = None
     """Rules of the world. None: as the data has them."""
-    words: tuple[str, ...] = ()
+    words: Names = ()
     """Words that the agent knows. Empty: those of the training texts."""
-    boards: int = 32000
+    boards: Count = 32000
     """Generated training boards of the mini world."""
-    text_length: int = 80
+    text_length: Count = 80
     """Words of a text that are read; what is longer is cut off."""
-    word_dropout: float = 0.0
+    word_dropout: Share = 0.0
     """Share of training words that are made unknown."""
     mirror: bool = False
     """Mirror training boards in both directions, and the words with them."""
 
-    resolution: int = 20
+    resolution: Annotated[int, Field(ge=8)] = 20
     """Height and width of the pictures in pixels."""
-    frames: int = 1
+    frames: Count = 1
     """Pictures that a policy sees, the present one and those before it."""
     coordinates: bool = True
     """Tell a policy's fusion rows and columns of the map's cells."""
-    filters: tuple[int, ...] = (32, 32)
+    filters: Counts = (32, 32)
     """Of the convolutions; a planner's all have the first number."""
-    kernel_sizes: tuple[int, ...] = (4, 3)
+    kernel_sizes: Counts = (4, 3)
     """Of a policy's convolutions."""
-    strides: tuple[int, ...] = (4, 1)
+    strides: Counts = (4, 1)
     """Of a policy's convolutions."""
-    image_units: int = 128
+    image_units: Count = 128
     """Width of the image vector."""
-    word_units: int = 32
+    word_units: Count = 32
     """Width of the words' vectors."""
-    text_units: int = 64
+    text_units: Count = 64
     """Units of the LSTM, of a planner's for each direction of reading."""
-    joint_units: int = 128
+    joint_units: Count = 128
     """Width of the joint vector."""
-    fusion_units: int = 32
+    fusion_units: Count = 32
     """Width of the fused map, or rank."""
-    fusion_depth: int = 1
+    fusion_depth: Count = 1
     """Levels of the pyramid of "text_convolution"."""
-    fusion_glimpses: int = 2
+    fusion_glimpses: Count = 2
     """Attention maps of "bilinear"."""
     fusion_activate_product: bool = True
     """Activate the product of the projections of "bilinear", or each
     projection before it."""
-    dropout: float = 0.0
+    dropout: Share = 0.0
     """Share dropped from text and joint vectors."""
     published_start: bool = False
     """Start with weights as small as published."""
-    goal_weight: float = 0.0
+    goal_weight: NonNegative = 0.0
     """Weight of the loss of a policy's goal head, which 0 leaves out."""
-    peaks: int = 6
+    peaks: Count = 6
     """Of the mixture that is a planner's goal."""
-    position_weight: float = 1.0
+    position_weight: NonNegative = 1.0
     """Weight of the losses of the positions that a planner sees."""
 
-    warm_start: int = 2
+    warm_start: NonNegativeInt = 2
     """Epochs of demonstrations before learning from rewards."""
     reset_direction: bool = True
     """Start the direction head anew after them, as published."""
@@ -97,13 +108,47 @@ class Config(Settings):
         "demonstration",
     )
     """What rewards are shaped by."""
-    entropy: float = 0.1
+    entropy: NonNegative = 0.1
     """Weight of the policy's entropy."""
     published_gradient: bool = False
     """Sum the heads' entropies and count the block of a stop, as published,
     instead of the policy's own entropy and likelihood."""
-    memory: int = 2000
+    memory: Count = 2000
     """Transitions that "dqn" remembers."""
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> "Config":
+        planner = self.agent == "planner"
+        seen = {("picture", "text"), ("text", "picture")}
+        if planner:
+            seen |= {("state", "text"), ("text", "state")}
+        if self.modalities not in seen:
+            raise ValueError(
+                "modalities must be picture and text, or for a planner state "
+                f"and text; received {' '.join(self.modalities)}"
+            )
+        if planner and self.learning != "supervised":
+            raise ValueError(
+                "a planner learns supervised; received "
+                f"--learning {self.learning}: give it --agent policy"
+            )
+        if self.learning != "supervised" and self.strategy != "one":
+            raise ValueError(
+                f"--learning {self.learning} plays its episodes in one "
+                f"process; received --strategy {self.strategy}: give "
+                "--strategy one"
+            )
+        if self.learning != "supervised" and self.mirror:
+            raise ValueError(
+                "mirrored boards are for supervised learning; received "
+                f"--learning {self.learning}: drop --mirror"
+            )
+        if planner and self.resolution % 4:
+            raise ValueError(
+                "a planner's resolution must be a multiple of 4, received "
+                f"{self.resolution}"
+            )
+        return self
 
     @property
     def rules(self) -> Rules:
@@ -148,74 +193,3 @@ PRESETS = {
         position_weight=2.0,
     ),
 }
-
-
-def prepare(config: Config) -> Config:
-    """Checks the settings, and takes world and words from the data."""
-    _check(config)
-    world = "blocks" if config.data_dir else "mini"
-    if config.world not in (None, world):
-        hint = (
-            "give its --data-dir"
-            if config.world == "blocks"
-            else "leave the data_dir out, or train a run on it"
-        )
-        raise ValueError(
-            f"world is {config.world!r} by the settings and {world!r} by "
-            f"data_dir={config.data_dir!r}; {hint}"
-        )
-    words = config.words or sources.vocabulary(config)
-    return dataclasses.replace(config, world=world, words=words)
-
-
-def _check(config: Config) -> None:
-    bounds = {
-        "boards": config.boards >= 1,
-        "text_length": config.text_length >= 1,
-        "word_dropout": 0 <= config.word_dropout < 1,
-        "resolution": config.resolution >= 8,
-        "frames": config.frames >= 1,
-        "dropout": 0 <= config.dropout < 1,
-        "goal_weight": config.goal_weight >= 0,
-        "peaks": config.peaks >= 1,
-        "fusion_glimpses": config.fusion_glimpses >= 1,
-        "warm_start": config.warm_start >= 0,
-        "entropy": config.entropy >= 0,
-        "memory": config.memory >= 1,
-    }
-    wrong = [name for name, right in bounds.items() if not right]
-    if wrong:
-        received = ", ".join(f"{n}={getattr(config, n)}" for n in wrong)
-        raise ValueError(
-            f"these settings are out of their range: {received}; sizes are at "
-            "least 1, a resolution 8; shares are under 1, weights not negative"
-        )
-    planner = config.agent == "planner"
-    seen = {("picture", "text"), ("text", "picture")}
-    if planner:
-        seen |= {("state", "text"), ("text", "state")}
-    if config.modalities not in seen:
-        raise ValueError(
-            "modalities must be picture and text, for a planner alternatively "
-            f"state and text; received {' '.join(config.modalities)}"
-        )
-    if planner and config.learning != "supervised":
-        raise ValueError(
-            "a planner learns supervised; received "
-            f"--learning {config.learning}: give it --agent policy"
-        )
-    if config.learning != "supervised" and config.strategy != "one":
-        raise ValueError(
-            f"--learning {config.learning} plays its episodes in one process; "
-            f"received --strategy {config.strategy}: give --strategy one"
-        )
-    if config.learning != "supervised" and config.mirror:
-        raise ValueError(
-            "mirrored boards are for supervised learning; received --learning "
-            f"{config.learning}: drop --mirror"
-        )
-    if planner and config.resolution % 4:
-        raise ValueError(
-            "a planner's resolution must be a multiple of 4, received "
-            f"{config.resolution}"
-        )

@@ -7,14 +7,16 @@ from rewards an element is a batch of episodes, which the model plays itself.
 Elements of the validation and test parts are whole episodes at their start.
 """
 
+import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
+from applications import epochs
 from applications.instruction_following import instructions
 from applications.instruction_following import sources
+from applications.instruction_following.config import Config
 from applications.instruction_following.demonstrations import Demonstrations
 from applications.instruction_following.demonstrations import demonstrate
 from applications.instruction_following.episodes import Episodes
@@ -25,17 +27,14 @@ from applications.instruction_following.rendering import render
 from applications.instruction_following.rules import Rules
 from applications.instruction_following.rules import present
 from applications.instruction_following.rules import split_action
-from applications.training import Data
-
-if TYPE_CHECKING:
-    from applications.instruction_following.config import Config
+from applications.task import Data
 
 # Batches whose texts are sorted by length before they are cut apart.
 SORTED_TOGETHER = 16
 # One in so many boards of a planner's training batches has a picture.
 LOOKED_AT = 2
 # Deviation of what a planner sees from what is there, in block lengths.
-BLUR = 0.02
+POSITION_NOISE = 0.02
 # Directions mirrored left-right and top-bottom; 4 stops, 5 is none.
 MIRRORED = {
     (False, False): (0, 1, 2, 3, 4, 5),
@@ -57,7 +56,7 @@ class Parts(Data):
 class Part:
     """A part of the data, ready to be drawn from."""
 
-    def __init__(self, episodes: Episodes, config: "Config") -> None:
+    def __init__(self, episodes: Episodes, config: Config) -> None:
         self.episodes = episodes
         self.config = config
         self.rules = config.rules
@@ -85,32 +84,40 @@ class Part:
         return self.texts[mirror][rows, : self.lengths[rows].max()]
 
 
-def load_data(config: "Config", first_epoch: int = 0) -> Parts:
-    parts = {
-        name: Part(episodes, config)
-        for name, episodes in sources.splits(config).items()
+def load_data(config: Config) -> Parts:
+    """The episodes of a config, with their world and words in it."""
+    world = "blocks" if config.data_dir else "mini"
+    if config.world not in (None, world):
+        hint = (
+            "give its --data-dir"
+            if config.world == "blocks"
+            else "leave the data_dir out, or train a run on it"
+        )
+        raise ValueError(
+            f"world is {config.world!r} by the settings and {world!r} by "
+            f"data_dir={config.data_dir!r}; {hint}"
+        )
+    source = sources.find(config)
+    words = config.words or source.vocabulary()
+    config = dataclasses.replace(config, world=world, words=words)
+
+    def part(name: str) -> Part:
+        return Part(source.splits[name](), config)
+
+    readers = {
+        "train": lambda epoch: _training(part("train"), config, epoch),
+        "validation": lambda: _episodes(part("validation"), config),
+        "test": lambda: _episodes(part("test"), config),
     }
-    train, steps = None, 0
-    if "train" in parts:
-        train, steps = _training(parts["train"], config, first_epoch)
-    held_out = [
-        _episodes(parts[name], config) if name in parts else None
-        for name in ("validation", "test")
-    ]
-    return Parts(train, steps, *held_out)
+    return Parts(config, **{name: readers[name] for name in source.splits})
 
 
 def _training(
-    part: Part, config: "Config", first_epoch: int
+    part: Part, config: Config, first_epoch: int
 ) -> tuple[tf.data.Dataset, int]:
     rows, times = _examples(part, config)
     size = config.batch_size
     steps = len(rows) // size
-    if not steps:
-        raise ValueError(
-            f"the training part has {len(rows)} examples, fewer than a batch "
-            f"of {size}; give --batch-size {len(rows)} or less"
-        )
 
     def order(epoch: np.ndarray) -> np.ndarray:
         rng = np.random.default_rng([config.seed, 0, int(epoch)])
@@ -133,13 +140,6 @@ def _training(
         rng = np.random.default_rng([config.seed, 1, int(epoch), int(step)])
         return make(rows[chosen], times[chosen], rng)
 
-    def epoch_of_batches(epoch: tf.Tensor) -> tf.data.Dataset:
-        chosen = tf.numpy_function(order, [epoch], tf.int64)
-        chosen.set_shape([steps, size])
-        return tf.data.Dataset.from_tensor_slices(
-            (tf.fill([steps], epoch), tf.range(steps), chosen)
-        )
-
     def element(*drawn: tf.Tensor) -> tuple:
         arrays = tf.numpy_function(batch, drawn, types)
         # A planner's batch has fewer pictures than texts.
@@ -147,19 +147,24 @@ def _training(
         return _as_element(arrays, shapes, known)
 
     dataset = (
-        tf.data.Dataset.counter(first_epoch)
-        .flat_map(_as_it_is(epoch_of_batches))
-        .map(_as_it_is(element), num_parallel_calls=2, deterministic=True)
+        epochs.batches(
+            len(rows),
+            size,
+            config.seed,
+            first_epoch,
+            order=lambda epoch: tf.numpy_function(order, [epoch], tf.int64),
+        )
+        .map(
+            epochs.without_autograph(element),
+            num_parallel_calls=2,
+            deterministic=True,
+        )
         .prefetch(4)
     )
     return dataset, steps
 
 
-# These functions hold no control flow for TensorFlow to translate.
-_as_it_is = tf.autograph.experimental.do_not_convert
-
-
-def _examples(part: Part, config: "Config") -> tuple[np.ndarray, np.ndarray]:
+def _examples(part: Part, config: Config) -> tuple[np.ndarray, np.ndarray]:
     """The instruction, and the time in its demonstration, of each example."""
     rows = np.arange(len(part.lengths))
     if config.agent == "planner" or config.learning != "supervised":
@@ -170,7 +175,7 @@ def _examples(part: Part, config: "Config") -> tuple[np.ndarray, np.ndarray]:
 
 
 def _maker(
-    part: Part, config: "Config"
+    part: Part, config: Config
 ) -> tuple[Callable, list[str], tuple[dict, dict]]:
     """A function from drawn examples to arrays, their types and shapes."""
     if config.learning != "supervised":
@@ -220,7 +225,7 @@ def _as_element(
     return element
 
 
-def _episodes(part: Part, config: "Config") -> tf.data.Dataset:
+def _episodes(part: Part, config: Config) -> tf.data.Dataset:
     """Batches of whole episodes: inputs at their start, targets to play."""
     count = len(part.lengths)
     make = planner_batch if config.agent == "planner" else policy_batch
@@ -244,7 +249,7 @@ def _episodes(part: Part, config: "Config") -> tf.data.Dataset:
 
     return (
         tf.data.Dataset.range(0, count, config.batch_size)
-        .map(_as_it_is(element))
+        .map(epochs.without_autograph(element))
         .prefetch(1)
     )
 
@@ -341,7 +346,7 @@ def stacked(pictures: np.ndarray) -> np.ndarray:
     return moved.reshape(states, height, width, frames * colors)
 
 
-def goal_pixel(goal: np.ndarray, config: "Config") -> np.ndarray:
+def goal_pixel(goal: np.ndarray, config: Config) -> np.ndarray:
     """The cell of a policy's map in which a goal lies, row by row."""
     side = config.resolution
     for stride in config.strides:
@@ -381,8 +386,8 @@ def planner_lesson(
     rng = np.random.default_rng([config.seed, *map(int, rows[:2])])
     looked_at = start[: -(-len(rows) // LOOKED_AT)]
     picture, seen = _sight(_exchanged(looked_at, rng), config)
-    blur = rng.normal(0, BLUR, start.shape)
-    places = np.where(there[..., None], start / config.rules.side + blur, 0)
+    noise = rng.normal(0, POSITION_NOISE, start.shape)
+    places = np.where(there[..., None], start / config.rules.side + noise, 0)
     given = {
         "picture": picture,
         "places": places.astype("float32"),
@@ -417,7 +422,7 @@ def _meant(
     return {"text": part.text(rows, mirror)}, targets, start
 
 
-def _sight(start: np.ndarray, config: "Config") -> tuple[np.ndarray, dict]:
+def _sight(start: np.ndarray, config: Config) -> tuple[np.ndarray, dict]:
     """Pictures of boards, and what is to be seen in them."""
     rules = config.rules
     there = present(start)

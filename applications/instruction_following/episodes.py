@@ -29,15 +29,13 @@ class Episodes(NamedTuple):
     """(instructions,), the board of each."""
 
 
-def read(folder: str | Path, part: str) -> Episodes | None:
+def read(folder: str | Path, part: str) -> Episodes:
     """The single moves of a part of a folder in the public Blocks format.
 
-    None where the folder lacks the part's file. Whoever wrote a text is no
-    part of it: worker ids, if there are any, are not read.
+    Whoever wrote a text is no part of it: worker ids, if there are any, are
+    not read.
     """
     file = Path(folder) / FILES[part]
-    if not file.is_file():
-        return None
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -1,6 +1,6 @@
 """The networks, their optimizers, and what happens between epochs."""
 
-import math
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -13,12 +13,13 @@ from applications.instruction_following.learning import PlannerAgent
 from applications.instruction_following.learning import PlayingAgent
 from applications.instruction_following.learning import PolicyAgent
 from applications.instruction_following.learning import ValueAgent
+from applications.schedules import warm_up_and_cosine
+from applications.settings import select
 from keras_fusion import models
 
 # Of the gradient of each weight, as published.
 CLIPNORM = 5.0
 WEIGHT_DECAY = 1e-4
-WARM_UP = 0.05
 
 
 def build_model(config: Config) -> keras.Model:
@@ -55,28 +56,17 @@ def _planner(config: Config) -> PlannerAgent:
 
 def _policy(config: Config) -> PolicyAgent:
     network = models.instruction_agent(
-        num_blocks=config.rules.num_blocks,
-        num_words=len(config.words) + 2,
-        picture_shape=(
-            *(config.resolution, config.resolution),
-            3 * config.frames,
-        ),
-        fusion=config.fusion,
-        coordinates=config.coordinates,
-        goal=config.goal_weight > 0,
-        filters=config.filters,
-        kernel_sizes=config.kernel_sizes,
-        strides=config.strides,
-        image_units=config.image_units,
-        word_units=config.word_units,
-        text_units=config.text_units,
-        joint_units=config.joint_units,
-        fusion_units=config.fusion_units,
-        fusion_depth=config.fusion_depth,
-        fusion_glimpses=config.fusion_glimpses,
-        fusion_activate_product=config.fusion_activate_product,
-        dropout=config.dropout,
-        published_start=config.published_start,
+        **select(
+            config,
+            models.instruction_agent,
+            num_blocks=config.rules.num_blocks,
+            num_words=len(config.words) + 2,
+            picture_shape=(
+                *(config.resolution, config.resolution),
+                3 * config.frames,
+            ),
+            goal=config.goal_weight > 0,
+        )
     )
     if config.learning == "dqn":
         joint = network.get_layer("joint").output
@@ -95,9 +85,7 @@ def learning_rate_at(epoch: int, config: Config) -> float:
     """Constant as published, or warm-up and half a cosine."""
     if config.published_start or config.learning != "supervised":
         return config.learning_rate
-    share = epoch / config.epochs
-    warm_up = min(1.0, (epoch + 1) / max(1, config.epochs * WARM_UP))
-    return config.learning_rate * warm_up * (1 + math.cos(math.pi * share)) / 2
+    return warm_up_and_cosine(epoch, config.epochs, config.learning_rate)
 
 
 class Turns(keras.callbacks.Callback):
@@ -140,7 +128,9 @@ class Distance(keras.callbacks.Callback):
         logs["val_success"] = scores.successes(played).mean()
 
 
-def callbacks(config: Config, batch: Any) -> list[keras.callbacks.Callback]:
+def callbacks(
+    config: Config, batch: Any, run_dir: Path
+) -> list[keras.callbacks.Callback]:
     found: list[keras.callbacks.Callback] = [
         keras.callbacks.LearningRateScheduler(
             lambda epoch: learning_rate_at(epoch, config)

@@ -14,6 +14,7 @@ from PIL import Image
 from PIL import ImageDraw
 from PIL import ImageFont
 
+from applications.files import replacing
 from applications.instruction_following import mini_world
 from applications.instruction_following import players
 from applications.instruction_following import scores
@@ -22,7 +23,6 @@ from applications.instruction_following.rendering import extent
 from applications.instruction_following.rendering import render
 from applications.instruction_following.rules import Rules
 from applications.instruction_following.rules import present
-from applications.runs import replacing
 
 SAMPLES = 4
 SIDE = 360

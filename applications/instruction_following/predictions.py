@@ -7,9 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from applications import evaluation
-from applications import runs
-from applications import training
+from applications import files
 from applications.instruction_following import episodes
 from applications.instruction_following import instructions
 from applications.instruction_following import pictures
@@ -19,6 +17,7 @@ from applications.instruction_following import sources
 from applications.instruction_following.batched_world import BatchedWorld
 from applications.instruction_following.config import Config
 from applications.instruction_following.rules import present
+from applications.runs import Run
 
 AT_ONCE = 64
 
@@ -33,19 +32,19 @@ def predict(
     cells. The file of the same name in `out` lists, for each, the actions
     taken, the positions at the end, and whether the agent stopped.
     """
-    files = sorted(data_dir.glob("*.json"))
-    if not files:
+    questions = sorted(data_dir.glob("*.json"))
+    if not questions:
         raise FileNotFoundError(
             f"{data_dir} has no *.json; expected lists of objects with a "
             "state and an instruction"
         )
     written = []
-    for file in files:
+    for file in questions:
         asked = _read(file, config)
         answers = []
         for first in range(0, len(asked), AT_ONCE):
             answers += follow(model, config, asked[first : first + AT_ONCE])
-        runs.write(out / file.name, json.dumps(answers, indent=1) + "\n")
+        files.write(out / file.name, json.dumps(answers, indent=1) + "\n")
         written.append(out / file.name)
     return written
 
@@ -131,7 +130,7 @@ def _as_asked(board: np.ndarray, config: Config) -> list[list[float]]:
 
 
 def play_one(
-    path: Path,
+    run: Run,
     split: str,
     index: int,
     out: Path,
@@ -139,15 +138,13 @@ def play_one(
     data_dir: str | None = None,
 ) -> str:
     """Plays an episode of the data, maybe by another text; returns a report."""
-    config = runs.read_config(path, Config)
-    config = evaluation.with_data(_task(), config, data_dir)
-    model = training.load_model(path)
-    parts = sources.splits(config)
-    if split not in parts:
+    model, config = run.model(), run.data(data_dir).config
+    splits = sources.find(config).splits
+    if split not in splits:
         raise ValueError(
-            f"the data has no {split} split; it has: {', '.join(parts)}"
+            f"the data has no {split} split; it has: {', '.join(splits)}"
         )
-    part = parts[split]
+    part = splits[split]()
     if not 0 <= index < len(part.texts):
         raise ValueError(
             f"index must be from 0 to {len(part.texts) - 1}, received {index}"
@@ -161,9 +158,3 @@ def play_one(
     pictures.animate(ways[:, 0], text, config.rules, out, wanted)
     told = ", ".join(told_actions(ways[:, 0], bool(stopped[0]))) or "nothing"
     return f"{text}\nactions: {told}\nwritten: {out}"
-
-
-def _task():
-    from applications import load_task
-
-    return load_task("instruction_following")

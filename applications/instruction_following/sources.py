@@ -6,57 +6,77 @@
 | a folder | `train.json` | `dev.json` | `test.json` |
 """
 
-from typing import TYPE_CHECKING
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
 
 from applications.instruction_following import episodes
 from applications.instruction_following import instructions
 from applications.instruction_following import mini_world
+from applications.instruction_following.config import Config
 from applications.instruction_following.episodes import Episodes
-
-if TYPE_CHECKING:
-    from applications.instruction_following.config import Config
 
 HELD_OUT = 400
 # Far from what anyone takes for a training seed.
 HELD_OUT_SEEDS = {"validation": 2**40, "test": 2**40 + 1}
 
 
-def splits(config: "Config") -> dict[str, Episodes]:
-    """The parts that there are."""
-    if config.data_dir is None:
-        held_out = {
-            name: mini_world.generate(HELD_OUT, seed)
-            for name, seed in HELD_OUT_SEEDS.items()
-        }
-        train = mini_world.generate(config.boards, config.seed)
-        return {"train": train} | held_out
-    found = {
-        part: episodes.read(config.data_dir, part) for part in episodes.FILES
-    }
-    found = {part: content for part, content in found.items() if content}
-    if not found:
+class Source(NamedTuple):
+    """What was found where a config says that its episodes are."""
+
+    splits: dict[str, Callable[[], Episodes]]
+    """Every part that there is, read when it is called."""
+    vocabulary: Callable[[], tuple[str, ...]]
+    """The words of the training texts."""
+
+
+def find(config: Config) -> Source:
+    """Looks for episodes once, and reads or makes none yet."""
+    return _generated(config) if config.data_dir is None else _stored(config)
+
+
+def _generated(config: Config) -> Source:
+    counts = {"train": (config.boards, config.seed)}
+    counts |= {name: (HELD_OUT, seed) for name, seed in HELD_OUT_SEEDS.items()}
+    texts = [
+        phrase.format(color, side, color)
+        for phrase in mini_world.PHRASES
+        for color in mini_world.COLORS
+        for side in mini_world.SIDES
+    ]
+    return Source(
+        {
+            name: functools.partial(mini_world.generate, count, seed)
+            for name, (count, seed) in counts.items()
+        },
+        functools.partial(instructions.vocabulary, texts),
+    )
+
+
+def _stored(config: Config) -> Source:
+    # Words and boards of a part come from one reading.
+    read = functools.cache(functools.partial(episodes.read, config.data_dir))
+    names = [
+        name
+        for name, file in episodes.FILES.items()
+        if (Path(config.data_dir) / file).is_file()
+    ]
+    if not names:
         raise ValueError(
             f"{config.data_dir} has none of "
             f"{', '.join(episodes.FILES.values())}; give a folder in the "
             "Blocks format"
         )
-    return found
 
+    def vocabulary() -> tuple[str, ...]:
+        if "train" not in names:
+            raise ValueError(
+                f"{config.data_dir} has no {episodes.FILES['train']}, from "
+                "which the words to learn would come"
+            )
+        return instructions.vocabulary(read("train").texts)
 
-def vocabulary(config: "Config") -> tuple[str, ...]:
-    """The words of the training texts."""
-    if config.data_dir is None:
-        every = [
-            phrase.format(color, side, color)
-            for phrase in mini_world.PHRASES
-            for color in mini_world.COLORS
-            for side in mini_world.SIDES
-        ]
-        return instructions.vocabulary(every)
-    train = episodes.read(config.data_dir, "train")
-    if train is None:
-        raise ValueError(
-            f"{config.data_dir} has no {episodes.FILES['train']}, from which "
-            "the words to learn would come"
-        )
-    return instructions.vocabulary(train.texts)
+    return Source(
+        {name: functools.partial(read, name) for name in names}, vocabulary
+    )

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Literal
 
 from applications import cli
-from applications import runs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,7 +16,7 @@ class Evaluate(cli.Evaluate):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Play(cli.Use):
+class Play(cli.RunCommand):
     """Play an episode with a trained run and draw it as an animated GIF."""
 
     instruction: str | None = None
@@ -34,13 +33,13 @@ class Play(cli.Use):
     def __call__(self, task: str) -> None:
         from applications.instruction_following.predictions import play_one
 
-        path = runs.find(task, self.run, self.runs_dir)
+        run = self.open(task)
         split = "validation" if self.split == "dev" else self.split
-        out = self.out or path / "pictures" / "play.gif"
+        out = self.out or run.folder / "pictures" / "play.gif"
         if out.suffix != ".gif":
             raise ValueError(f"out must end in .gif, received {out}")
         played = play_one(
-            path, split, self.index, out, self.instruction, self.data_dir
+            run, split, self.index, out, self.instruction, self.data_dir
         )
         print(played)
 

@@ -12,7 +12,6 @@ prepared TFDS set.
 
 from applications.semantic_segmentation.config import PRESETS
 from applications.semantic_segmentation.config import Config
-from applications.semantic_segmentation.config import prepare
 from applications.semantic_segmentation.data import load_data
 from applications.semantic_segmentation.model import build_model
 from applications.semantic_segmentation.model import callbacks
@@ -30,6 +29,5 @@ __all__ = [
     "load_data",
     "measure",
     "predict",
-    "prepare",
     "table",
 ]

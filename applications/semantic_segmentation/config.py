@@ -1,104 +1,135 @@
 """The settings of the task, and presets of them."""
 
-import dataclasses
+from typing import Annotated
 from typing import Literal
 
-from applications.semantic_segmentation import sources
+import pydantic
+from pydantic import AfterValidator
+from pydantic import Field
+
+from applications.datasets.paired_folder import LABEL
+from applications.settings import Count
+from applications.settings import Counts
+from applications.settings import Names
+from applications.settings import NonNegative
+from applications.settings import NonNegativeInt
+from applications.settings import Numbers
+from applications.settings import Positive
 from applications.settings import Settings
+from applications.settings import Share
+from applications.settings import one_of
+from applications.settings import settings
+from keras_fusion.models import BRANCH_FUSIONS
 
-# The encoder halves an image five times.
-MINIMUM_SIDE = 32
+
+def _modalities(names: tuple[str, ...]) -> tuple[str, ...]:
+    if LABEL in names:
+        raise ValueError(
+            f"must not hold {LABEL!r}, which is what is to be predicted"
+        )
+    return names
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class Config(Settings):
     """Defaults train in minutes on two CPU cores."""
 
-    epochs: int = 20
-    batch_size: int = 8
-    learning_rate: float = 1e-3
+    epochs: Count = 20
+    batch_size: Count = 8
+    learning_rate: Positive = 1e-3
 
-    modalities: tuple[str, ...] = ("rgb", "depth")
+    modalities: Annotated[
+        Names, Field(min_length=1), AfterValidator(_modalities)
+    ] = ("rgb", "depth")
     """Folders, or features of the data set, that hold the aligned images."""
-    classes: tuple[str, ...] = ()
+    classes: Names = ()
     """Names of the classes. Empty: as the data has them."""
 
-    fusion: Literal["exchange", "none", "concat", "sum", "squeeze_excite"] = (
-        "exchange"
-    )
-    """How the modalities meet; one modality has nothing to meet."""
-    exchange_stages: tuple[int, ...] = (1, 2, 3, 4)
+    fusion: one_of(
+        BRANCH_FUSIONS,
+        "How the modalities are fused; one modality has no other.",
+    ) = "exchange"
+    exchange_stages: Numbers = (1, 2, 3, 4)
     """Stages of the encoder in which channels are exchanged, or gated."""
-    threshold: float = 0.02
+    threshold: NonNegative = 0.02
     """Scale under which a channel is exchanged."""
-    l1: float = 4e-4
+    l1: NonNegative = 4e-4
     """Weight of the L1 penalty on the scales that may die."""
     penalized_only: bool = False
     """Exchange only channels that are under the penalty."""
-    gamma: float = 1.0
+    gamma: Positive = 1.0
     """Scales of exchangeable channels start between 0 and this, evenly."""
     frozen_statistics: bool = False
     """Keep the normalizations' moving statistics as they are."""
 
-    blocks: tuple[int, ...] = (1, 1, 1, 1)
+    blocks: Counts = (1, 1, 1, 1)
     """Bottlenecks in each stage of the encoder."""
-    width: int = 16
+    width: Count = 16
     """Filters of the first stage; each stage has twice as many."""
     stride_on: Literal["3x3", "1x1"] = "3x3"
     """Convolution that halves the resolution at the head of a stage."""
-    epsilon: float = 1e-3
+    epsilon: Positive = 1e-3
     """Added to the variances of the normalizations."""
-    momentum: float = 0.9
+    momentum: Share = 0.9
     """Of the normalizations' moving statistics."""
     decoder: Literal["refinenet", "branches"] = "refinenet"
     """How stages become one map: level by level, or all at once, each stage
     with a weight for each channel (ours; without units and pools)."""
-    decoder_width: int = 32
+    decoder_width: Count = 32
     """Filters of the decoder; refinenet's coarsest level has twice as many."""
-    units_in: int = 1
+    units_in: NonNegativeInt = 1
     """Residual units at the entry of a level of the decoder."""
-    units_out: int = 1
+    units_out: NonNegativeInt = 1
     """Residual units at its end."""
-    pools: int = 1
+    pools: NonNegativeInt = 1
     """Poolings in each level's chain."""
-    dropout: float = 0.1
+    dropout: Share = 0.1
     """Share dropped from the coarsest maps and before the classifier."""
     pretrained: Literal["nothing", "imagenet"] = "nothing"
     """Start of the encoder; "imagenet" downloads the weights once."""
 
-    dice: float = 1.0
+    dice: NonNegative = 1.0
     """Weight of the Dice loss beside the cross-entropy."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW with a cosine schedule, or SGD in three stages, as published."""
-    weight_decay: float = 1e-4
+    weight_decay: NonNegative = 1e-4
     """AdamW's decay, or SGD's L2 gradient."""
-    encoder_rate: float = 1.0
+    encoder_rate: NonNegative = 1.0
     """Learning rate of the encoder as a multiple of `learning_rate`."""
-    ensemble_rate: float = 1.0
+    ensemble_rate: NonNegative = 1.0
     """The same of the ensemble's weights."""
 
-    crop: int = 96
+    crop: Count = 96
     """Side of the square training crops, in pixels."""
-    resize: int = 128
+    resize: NonNegativeInt = 128
     """Short side to which larger images are shrunk first, in pixels; 0 keeps
     all as they are."""
-    scale: tuple[float, float] = (0.75, 1.5)
+    scale: tuple[Positive, Positive] = (0.75, 1.5)
     """Range of the random scale of training images."""
     mirror: bool = True
     """Mirror half of the training images."""
     turn: bool = False
     """Turn training images by a random multiple of a right angle, for images
     without an upright: surfaces, maps, slides."""
-    jitter: float = 0.2
+    jitter: Share = 0.2
     """Random contrast and brightness of each modality in training."""
-    modality_dropout: float = 0.0
+    modality_dropout: Share = 0.0
     """Share of training images in which a modality is missing, zero all
     over."""
     standardize: Literal["image", "published"] = "image"
     """Each image to mean 0 and deviation 1, or ImageNet's constants for rgb
     and `depth_scale` for the others."""
-    depth_scale: float = 1 / 5000
+    depth_scale: Positive = 1 / 5000
     """Factor for the whole numbers of modalities other than rgb."""
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> "Config":
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(
+                "scale must be a range, the smaller number first, received "
+                f"{self.scale}"
+            )
+        return self
 
 
 PRESETS = {
@@ -139,60 +170,6 @@ def output_names(config: Config) -> tuple[str, ...]:
     """The model's outputs, in order."""
     if len(config.modalities) == 1:
         return config.modalities
-    if config.fusion in ("concat", "sum"):
+    if BRANCH_FUSIONS[config.fusion].joins:
         return ("ensemble",)
     return (*config.modalities, "ensemble")
-
-
-def prepare(config: Config) -> Config:
-    """Checks the settings, and takes the classes from the data."""
-    _check(config)
-    data = sources.describe(config)
-    if len(set(data.channels)) > 1:
-        listed = ", ".join(
-            f"{name} {count}"
-            for name, count in zip(
-                config.modalities, data.channels, strict=True
-            )
-        )
-        raise ValueError(
-            "modalities share convolutions, so they must have equally many "
-            f"channels, 1 and 3 going together; received {listed}"
-        )
-    if config.classes and config.classes != data.classes:
-        raise ValueError(
-            f"classes are {', '.join(config.classes)} by the settings and "
-            f"{', '.join(data.classes)} by the data; drop the setting, or "
-            "name the data's classes in its classes.txt"
-        )
-    return dataclasses.replace(config, classes=data.classes)
-
-
-def _check(config: Config) -> None:
-    low, high = config.scale
-    bounds = {
-        "crop": config.crop >= MINIMUM_SIDE,
-        "resize": config.resize == 0 or config.resize >= MINIMUM_SIDE,
-        "scale": 0 < low <= high,
-        "threshold": config.threshold >= 0,
-        "l1": config.l1 >= 0,
-        "gamma": config.gamma > 0,
-        "dropout": 0 <= config.dropout < 1,
-        "jitter": 0 <= config.jitter < 1,
-        "modality_dropout": 0 <= config.modality_dropout < 1,
-        "dice": config.dice >= 0,
-        "weight_decay": config.weight_decay >= 0,
-        "encoder_rate": config.encoder_rate >= 0,
-        "ensemble_rate": config.ensemble_rate >= 0,
-        "blocks": min(config.blocks, default=0) >= 1,
-        "width": config.width >= 1,
-        "decoder_width": config.decoder_width >= 1,
-    }
-    wrong = [name for name, right in bounds.items() if not right]
-    if wrong:
-        received = ", ".join(f"{n}={getattr(config, n)}" for n in wrong)
-        raise ValueError(
-            f"these settings are out of their range: {received}; crop and "
-            f"resize are at least {MINIMUM_SIDE} pixels (resize may be 0), "
-            "rates, weights and counts are not negative"
-        )

@@ -1,15 +1,16 @@
 """The network, its losses and its optimizer."""
 
-import math
+from pathlib import Path
 from typing import Any
 
 import keras
 
-from applications import runs
-from applications.datasets.paired_folder import IGNORE
+from applications.inputs.image import IMAGENET_DEVIATION
+from applications.inputs.mask import IGNORE
+from applications.schedules import warm_up_and_cosine
 from applications.semantic_segmentation.config import Config
 from applications.semantic_segmentation.config import output_names
-from applications.semantic_segmentation.data import IMAGENET_DEVIATION
+from applications.settings import select
 from keras_fusion import callbacks as fusion_callbacks
 from keras_fusion import losses
 from keras_fusion import models
@@ -24,32 +25,19 @@ IMAGENET = {
     (3, 8, 36, 3): "ResNet152",
 }
 STAGES = (1.0, 1.5 / 3, 0.7 / 3)
-WARM_UP = 0.05
 CLIPNORM = 5.0
+MINIMUM_SIDE = 32
 
 
 def build_model(config: Config) -> keras.Model:
+    _check_sides(config)
     model = models.refinenet(
-        modalities=config.modalities,
-        num_classes=len(config.classes),
-        fusion=config.fusion,
-        exchange_stages=config.exchange_stages,
-        threshold=config.threshold,
-        l1=config.l1,
-        penalized_only=config.penalized_only,
-        gamma_initializer=keras.initializers.RandomUniform(0, config.gamma),
-        blocks=config.blocks,
-        width=config.width,
-        stride_on=config.stride_on,
-        momentum=config.momentum,
-        epsilon=config.epsilon,
-        frozen_statistics=config.frozen_statistics,
-        decoder=config.decoder,
-        decoder_width=config.decoder_width,
-        units_in=config.units_in,
-        units_out=config.units_out,
-        pools=config.pools,
-        dropout=config.dropout,
+        **select(
+            config,
+            models.refinenet,
+            num_classes=len(config.classes),
+            gamma_initializer=keras.initializers.RandomUniform(0, config.gamma),
+        )
     )
     if config.pretrained == "imagenet":
         start_from(imagenet_resnet(config), model)
@@ -74,6 +62,16 @@ def build_model(config: Config) -> keras.Model:
         },
     )
     return model
+
+
+def _check_sides(config: Config) -> None:
+    for name in ("crop", "resize"):
+        side = getattr(config, name)
+        if side < MINIMUM_SIDE and (name, side) != ("resize", 0):
+            raise ValueError(
+                f"{name} must be at least {MINIMUM_SIDE} pixels, as the "
+                f"encoder halves an image five times, received {side}"
+            )
 
 
 def start_from(source: keras.Model, model: keras.Model) -> None:
@@ -132,15 +130,15 @@ def learning_rate_at(epoch: int, config: Config) -> float:
     The published stages are 3e-3, 1.5e-3 and 7e-4 for the decoder. They
     re-create the optimizer, and so forget its momentum; this one keeps it.
     """
-    share = epoch / config.epochs
     if config.optimizer == "sgd":
-        return config.learning_rate * STAGES[int(3 * share)]
-    warm_up = min(1.0, (epoch + 1) / max(1, config.epochs * WARM_UP))
-    return config.learning_rate * warm_up * (1 + math.cos(math.pi * share)) / 2
+        return config.learning_rate * STAGES[3 * epoch // config.epochs]
+    return warm_up_and_cosine(epoch, config.epochs, config.learning_rate)
 
 
-def callbacks(config: Config, batch: Any) -> list[keras.callbacks.Callback]:
-    logs = runs.folder("semantic_segmentation", config) / "logs" / "fusion"
+def callbacks(
+    config: Config, batch: Any, run_dir: Path
+) -> list[keras.callbacks.Callback]:
+    logs = run_dir / "logs" / "fusion"
     return [
         keras.callbacks.LearningRateScheduler(
             lambda epoch: learning_rate_at(epoch, config)

@@ -7,12 +7,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from applications.datasets.paired_folder import IGNORE
+from applications.inputs.mask import IGNORE
+from applications.reports import percent
 from applications.semantic_segmentation.config import Config
 from applications.semantic_segmentation.config import output_names
-from keras_fusion.callbacks.fusion_monitor import exchanged_shares
-from keras_fusion.callbacks.fusion_monitor import exchanges
-from keras_fusion.callbacks.fusion_monitor import layers_of
+from keras_fusion.callbacks import exchanged_shares
+from keras_fusion.callbacks import find_exchanges as exchanges
+from keras_fusion.callbacks import find_layers
 from keras_fusion.layers import LearnedEnsemble
 
 
@@ -41,7 +42,7 @@ def measure(
             layer.name: _by_modality(config, layer.exchanged.sum(axis=1))
             for layer in exchanges(model)
         }
-    for layer in layers_of(model, LearnedEnsemble):
+    for layer in find_layers(model, LearnedEnsemble):
         if len(config.modalities) > 1:
             metrics["ensemble_weights"] = _by_modality(
                 config, layer.mixing_weights
@@ -72,10 +73,10 @@ def table(metrics: dict[str, Any]) -> str:
     lines += [
         "",
         f"IoU of each class ({last}): "
-        + ", ".join(f"{name} {_percent(iou)}" for name, iou in classes.items()),
+        + ", ".join(f"{name} {percent(iou)}" for name, iou in classes.items()),
     ]
     for modality, scores in metrics.get("without", {}).items():
-        value = _percent(scores["mean_iou"][last])
+        value = percent(scores["mean_iou"][last])
         lines.append(f"mean IoU without {modality} ({last}): {value}")
     lines += _about_fusion(metrics)
     return "\n".join(lines)
@@ -100,11 +101,7 @@ def _about_fusion(metrics: dict[str, Any]) -> list[str]:
 
 
 def _percents(values: dict[str, float]) -> str:
-    return ", ".join(f"{name} {_percent(v)}" for name, v in values.items())
-
-
-def _percent(value: float | None) -> str:
-    return "absent" if value is None else f"{100 * value:.2f} %"
+    return ", ".join(f"{name} {percent(v)}" for name, v in values.items())
 
 
 def _by_modality(config: Config, values: Any) -> dict[str, float]:

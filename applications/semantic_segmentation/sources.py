@@ -11,9 +11,9 @@ Every source gives, for each split, a sequence of dicts: a (height, width,
 channels) array for each modality and a (height, width) uint8 `label`.
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 from typing import NamedTuple
 
 import numpy as np
@@ -24,80 +24,50 @@ from applications.datasets import paired_folder
 from applications.datasets import rooms
 from applications.datasets.paired_folder import LABEL
 from applications.datasets.paired_folder import SPLITS
-from applications.datasets.paired_folder import as_color
-
-if TYPE_CHECKING:
-    from applications.semantic_segmentation.config import Config
+from applications.inputs.image import as_color
 
 
-class Description(NamedTuple):
-    """What the data decides: class names, channels of each modality."""
+class Source(NamedTuple):
+    """What was found where a config says that its data are."""
 
     classes: tuple[str, ...]
     channels: tuple[int, ...]
+    """Of each modality."""
+    counts: dict[str, int]
+    """Examples of every split that there is, in a fixed order."""
+    read: Callable[[str], Sequence]
+    """The examples of a split, decoded when they are asked for."""
 
 
-def describe(config: "Config") -> Description:
-    """Reads what a model must know of the data; makes embedded data."""
-    _check_modalities(config.modalities)
-    builder = prepared_builder(config)
+def find(data_dir: str | None, modalities: tuple[str, ...]) -> Source:
+    """Looks for data once; makes the embedded data where they are missing."""
+    builder = prepared_builder(data_dir)
     if builder is not None:
-        _check_features(builder, config.modalities)
-        classes = tuple(builder.info.features[LABEL].names)
-        shapes = [builder.info.features[m].shape for m in config.modalities]
-        return Description(
-            classes, tuple(as_color(shape[-1]) for shape in shapes)
-        )
-    splits = paired_folder.scan(config.data_dir, config.modalities)
-    first = next(iter(splits.values()))[0]
-    return Description(
-        paired_folder.class_names(config.data_dir),
-        tuple(as_color(count) for count in first.channels.values()),
-    )
-
-
-def labeled_splits(config: "Config") -> dict[str, Sequence]:
-    """The examples of every split that there is, in a fixed order."""
-    _check_modalities(config.modalities)
-    builder = prepared_builder(config)
-    if builder is not None:
-        _check_features(builder, config.modalities)
-        return _builder_splits(builder, config.modalities)
-    classes = config.classes or paired_folder.class_names(config.data_dir)
-    return {
-        split: paired_folder.PairedFolder(examples, len(classes))
-        for split, examples in paired_folder.scan(
-            config.data_dir, config.modalities
-        ).items()
-    }
+        return _of_builder(builder, modalities)
+    return _of_folder(data_dir, modalities)
 
 
 def unlabeled_examples(
-    config: "Config", data_dir: str
+    data_dir: Path, modalities: tuple[str, ...]
 ) -> tuple[tuple[str, ...], Sequence]:
     """Ids and examples of `data_dir/<modality>/`, or of its one split.
 
     A folder of splits serves too: its test part, else validation, else train.
     """
-    _check_modalities(config.modalities)
-    folder = Path(data_dir)
-    if not (folder / config.modalities[0]).is_dir():
+    folder = data_dir
+    if not (folder / modalities[0]).is_dir():
         splits = [s for s in reversed(SPLITS) if (folder / s).is_dir()]
         folder = folder / splits[0] if splits else folder
-    examples = paired_folder.scan_split(
-        folder, config.modalities, labeled=False
-    )
-    reader = paired_folder.PairedFolder(examples, len(config.classes))
-    return tuple(example.id for example in examples), reader
+    examples = paired_folder.scan_split(folder, modalities, labeled=False)
+    identifiers = tuple(example.id for example in examples)
+    return identifiers, paired_folder.PairedFolder(examples)
 
 
-def prepared_builder(
-    config: "Config",
-) -> tfds.core.DatasetBuilder | None:
+def prepared_builder(data_dir: str | None) -> tfds.core.DatasetBuilder | None:
     """The TFDS builder behind `data_dir`; None where it holds plain images."""
-    if config.data_dir is None:
+    if data_dir is None:
         return rooms.prepare()
-    folder = Path(config.data_dir)
+    folder = Path(data_dir)
     if (folder / nyu_depth.LABELED).is_file():
         return nyu_depth.prepare(folder)
     if (folder / "dataset_info.json").is_file():
@@ -109,6 +79,39 @@ def prepared_builder(
         f"{folder} {state}: {', '.join(s + '/' for s in SPLITS)} "
         f"(folders of images), {nyu_depth.LABELED} (NYU Depth v2), "
         "dataset_info.json (a prepared TFDS set)."
+    )
+
+
+def _of_folder(data_dir: str, modalities: tuple[str, ...]) -> Source:
+    splits = paired_folder.scan(data_dir, modalities)
+    classes = paired_folder.class_names(data_dir)
+    first = next(iter(splits.values()))[0]
+    return Source(
+        classes,
+        tuple(as_color(count) for count in first.channels.values()),
+        {split: len(examples) for split, examples in splits.items()},
+        lambda split: paired_folder.PairedFolder(splits[split], len(classes)),
+    )
+
+
+def _of_builder(
+    builder: tfds.core.DatasetBuilder, modalities: tuple[str, ...]
+) -> Source:
+    _check_features(builder, modalities)
+    features, splits = builder.info.features, builder.info.splits
+    counts = {
+        split: splits[split].num_examples for split in SPLITS if split in splits
+    }
+    if not counts:
+        raise ValueError(
+            f"{builder.data_dir} has the splits {', '.join(splits)}; expected "
+            f"{', '.join(SPLITS)}."
+        )
+    return Source(
+        tuple(features[LABEL].names),
+        tuple(as_color(features[name].shape[-1]) for name in modalities),
+        counts,
+        lambda split: _builder_examples(builder, split, (*modalities, LABEL)),
     )
 
 
@@ -127,27 +130,8 @@ class RandomAccess(Sequence):
         return _with_channels({name: example[name] for name in self.names})
 
 
-def _builder_splits(
-    builder: tfds.core.DatasetBuilder,
-    modalities: Sequence[str],
-) -> dict[str, Sequence]:
-    splits = {
-        split: _builder_examples(builder, split, (*modalities, LABEL))
-        for split in SPLITS
-        if split in builder.info.splits
-    }
-    if not splits:
-        raise ValueError(
-            f"{builder.data_dir} has the splits "
-            f"{', '.join(builder.info.splits)}; expected {', '.join(SPLITS)}."
-        )
-    return splits
-
-
 def _builder_examples(
-    builder: tfds.core.DatasetBuilder,
-    split: str,
-    names: Sequence[str],
+    builder: tfds.core.DatasetBuilder, split: str, names: Sequence[str]
 ) -> Sequence:
     if builder.info.file_format.file_suffix == "array_record":
         return RandomAccess(builder.as_data_source(split), names)
@@ -156,9 +140,7 @@ def _builder_examples(
     return [_with_channels(example) for example in dataset.as_numpy_iterator()]
 
 
-def _with_channels(
-    example: dict[str, np.ndarray],
-) -> dict[str, np.ndarray]:
+def _with_channels(example: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     arrays = {
         name: array if array.ndim == 3 else array[..., None]
         for name, array in example.items()
@@ -167,22 +149,8 @@ def _with_channels(
     return arrays
 
 
-def _check_modalities(modalities: Sequence[str]) -> None:
-    if not modalities or len(set(modalities)) < len(modalities):
-        raise ValueError(
-            "Expected one or more different modalities, received "
-            f"{list(modalities)}."
-        )
-    if LABEL in modalities:
-        raise ValueError(
-            f"{LABEL!r} is what is to be predicted, not a modality; received "
-            f"{list(modalities)}."
-        )
-
-
 def _check_features(
-    builder: tfds.core.DatasetBuilder,
-    modalities: Sequence[str],
+    builder: tfds.core.DatasetBuilder, modalities: Sequence[str]
 ) -> None:
     features = builder.info.features
     for name in (*modalities, LABEL):

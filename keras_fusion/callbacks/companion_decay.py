@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 
 
@@ -36,21 +38,25 @@ class CompanionDecay(keras.callbacks.Callback):
     [1.0, 0.5, 0.0]
     """
 
-    def __init__(self, epochs):
+    def __init__(self, epochs: int) -> None:
         super().__init__()
         self.epochs = epochs
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if not hasattr(self.model, "companion_factor"):
             raise ValueError(
-                "CompanionDecay is for a DeeplySupervised model. Received: "
-                f"{type(self.model).__name__} {self.model.name}"
+                "The model of CompanionDecay must be a DeeplySupervised. "
+                f"Received: {type(self.model).__name__} {self.model.name}"
             )
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         factor = max(0.0, 1 - epoch / self.epochs)
         self.model.companion_factor.assign(factor)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         factor = keras.ops.convert_to_numpy(self.model.companion_factor)
         (logs if logs is not None else {})["companion_factor"] = float(factor)

@@ -1,7 +1,15 @@
+from collections.abc import Iterable
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import keras
 import numpy as np
 
-from keras_fusion.callbacks.summaries import Summaries
+from keras_fusion.callbacks.exchanged_channels import exchanged_shares
+from keras_fusion.callbacks.exchanged_channels import find_exchanges
+from keras_fusion.callbacks.exchanged_channels import find_layers
+from keras_fusion.callbacks.summary_writer import SummaryWriter
 from keras_fusion.layers import ChannelExchange
 from keras_fusion.layers import LearnedEnsemble
 
@@ -41,42 +49,48 @@ class FusionMonitor(keras.callbacks.Callback):
     [0.0]
     """
 
-    def __init__(self, modalities, log_dir=None):
+    def __init__(
+        self, modalities: Sequence[str], log_dir: str | Path | None = None
+    ) -> None:
         super().__init__()
         self.modalities = tuple(modalities)
-        self.summaries = Summaries(log_dir)
+        self.summaries = SummaryWriter(log_dir)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         for name, value in self.values().items():
             (logs if logs is not None else {})[name] = value
             self.summaries.scalar(f"fusion/{name}", value, epoch)
-        for layer in exchanges(self.model):
+        for layer in find_exchanges(self.model):
             self._write_layer(layer, epoch)
         self.summaries.flush()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self.summaries.close()
 
-    def values(self):
+    def values(self) -> dict[str, float]:
         """The numbers that go to the logs, by name."""
-        named = {}
+        named: dict[str, float] = {}
         shares = exchanged_shares(self.model)
         if shares is not None:
             named |= self._by_modality("exchanged_share", shares)
-        for layer in layers_of(self.model, LearnedEnsemble):
+        for layer in find_layers(self.model, LearnedEnsemble):
             if layer.alpha.shape[0] > 1:
                 named |= self._by_modality(
                     "ensemble_weight", layer.mixing_weights
                 )
         return named
 
-    def _by_modality(self, name, values):
+    def _by_modality(
+        self, name: str, values: Iterable[float]
+    ) -> dict[str, float]:
         return {
             f"{name}_{modality}": float(value)
             for modality, value in zip(self.modalities, values, strict=True)
         }
 
-    def _write_layer(self, layer, epoch):
+    def _write_layer(self, layer: ChannelExchange, epoch: int) -> None:
         gamma = np.abs(keras.ops.convert_to_numpy(layer.gamma))
         for modality, row, share in zip(
             self.modalities, gamma, layer.exchanged_share, strict=True
@@ -85,40 +99,3 @@ class FusionMonitor(keras.callbacks.Callback):
             self.summaries.scalar(f"exchange/{tag}", share, epoch)
             self.summaries.histogram(f"gamma/{tag}", row, epoch)
         self.summaries.scalar(f"threshold/{layer.name}", layer.threshold, epoch)
-
-
-def layers_of(model, kind):
-    """The layers of one class in a model, nested ones included."""
-    return [layer for layer in model._flatten_layers() if type(layer) is kind]
-
-
-def exchanges(model):
-    """The layers through which modalities can exchange channels."""
-    return [
-        layer
-        for layer in layers_of(model, ChannelExchange)
-        if layer.threshold > 0 and layer.gamma.shape[0] > 1
-    ]
-
-
-def exchanged_shares(model):
-    """For each modality the exchanged share of its penalized channels.
-
-    Counted over all layers with a penalty or, if none has one, over all that
-    exchange.
-
-    Args:
-        model: A built `keras.Model`.
-
-    Returns:
-        Array `(N,)`, or `None` if nothing in the model can exchange.
-    """
-    layers = exchanges(model)
-    layers = [layer for layer in layers if layer.l1 > 0] or layers
-    if not layers:
-        return None
-    replaced = sum(
-        (layer.exchanged & layer.penalized).sum(axis=1) for layer in layers
-    )
-    penalized = sum(layer.penalized.sum(axis=1) for layer in layers)
-    return replaced / np.maximum(1, penalized)

@@ -1,6 +1,10 @@
+from pathlib import Path
+from typing import Any
+
 import keras
 
-from keras_fusion.callbacks.summaries import Summaries
+from keras_fusion.callbacks.summary_writer import SummaryWriter
+from keras_fusion.types import Tensor
 
 
 class ModalityBalance(keras.callbacks.Callback):
@@ -15,7 +19,7 @@ class ModalityBalance(keras.callbacks.Callback):
     `loss_with_all`. A modality whose norm and whose difference both fade away
     is being ignored.
 
-    The numbers are added to the logs and, with `log_dir`, written for
+    The numbers are added to the logs and, with `log_dir`, sent to
     TensorBoard under `balance/`. Gradients need the TensorFlow backend.
 
     Args:
@@ -23,34 +27,40 @@ class ModalityBalance(keras.callbacks.Callback):
         log_dir: Folder for TensorBoard, or `None` for logs only.
 
     Raises:
-        ValueError: If the inputs are no dict or the backend has no gradients
-            of this form.
+        ValueError: If the inputs are not a dict, or if the backend is not
+            TensorFlow.
     """
 
-    def __init__(self, batch, log_dir=None):
+    def __init__(
+        self,
+        batch: tuple[dict[str, Tensor], Any],
+        log_dir: str | Path | None = None,
+    ) -> None:
         super().__init__()
         inputs, targets = batch
         if not isinstance(inputs, dict):
             raise ValueError(
                 "`batch` must hold a dict of inputs keyed by modality. "
-                f"Received: {type(inputs).__name__}"
+                f"Received: inputs of type {type(inputs).__name__}"
             )
         if keras.backend.backend() != "tensorflow":
             raise ValueError(
-                "ModalityBalance needs the TensorFlow backend. Received: "
-                f"{keras.backend.backend()}"
+                "`KERAS_BACKEND` must be tensorflow for ModalityBalance. "
+                f"Received: KERAS_BACKEND={keras.backend.backend()}"
             )
         self.inputs = inputs
         self.targets = targets
-        self.summaries = Summaries(log_dir)
+        self.summaries = SummaryWriter(log_dir)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         import tensorflow as tf
 
         # Compiled once: every epoch asks N + 1 times.
         self._measure = tf.function(self._loss_and_norms, reduce_retracing=True)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         loss, norms = self._measure(self.inputs)
         named = {"loss_with_all": loss}
         for name, norm in norms.items():
@@ -65,10 +75,12 @@ class ModalityBalance(keras.callbacks.Callback):
             self.summaries.scalar(f"balance/{name}", value, epoch)
         self.summaries.flush()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self.summaries.close()
 
-    def _loss_and_norms(self, inputs):
+    def _loss_and_norms(
+        self, inputs: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         import tensorflow as tf
 
         with tf.GradientTape() as tape:

@@ -1,5 +1,13 @@
-"""Functional builders of published architectures, and their first weights."""
+"""Functional builders of published architectures, and their first weights.
 
+The ways in which they fuse are records, by name, in `BRANCH_FUSIONS`,
+`CLASSIFICATION_HEADS` and `TEXT_FUSIONS`.
+"""
+
+from keras_fusion.models.branch_fusion import BRANCH_FUSIONS
+from keras_fusion.models.branch_fusion import BranchFusion
+from keras_fusion.models.classification_heads import CLASSIFICATION_HEADS
+from keras_fusion.models.classification_heads import ClassificationHead
 from keras_fusion.models.convolutional_fusion_network import (
     CONVOLUTIONAL_FUSION_PRESETS,
 )
@@ -17,11 +25,19 @@ from keras_fusion.models.squeeze_excite_inception import (
     squeeze_excite_inception,
 )
 from keras_fusion.models.squeeze_excite_resnet import squeeze_excite_resnet
+from keras_fusion.models.text_fusion import TEXT_FUSIONS
+from keras_fusion.models.text_fusion import TextFusion
 
 __all__ = [
+    "BRANCH_FUSIONS",
+    "CLASSIFICATION_HEADS",
     "CONVOLUTIONAL_FUSION_PRESETS",
     "NETWORK_IN_NETWORK_PRESETS",
+    "TEXT_FUSIONS",
+    "BranchFusion",
+    "ClassificationHead",
     "DeeplySupervised",
+    "TextFusion",
     "convolutional_fusion_network",
     "instruction_agent",
     "lenet",

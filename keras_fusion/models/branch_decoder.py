@@ -8,11 +8,16 @@ import keras
 
 from keras_fusion.layers import LocallyConnectedFusion
 from keras_fusion.layers import ResizeLike
-from keras_fusion.models.resnet_encoder import channel_axis
-from keras_fusion.models.resnet_encoder import each
+from keras_fusion.models.argument_checks import check_channels_last
+from keras_fusion.models.branch_layers import each
+from keras_fusion.models.refinenet_decoder import DecoderSettings
+from keras_fusion.models.refinenet_decoder import classify
+from keras_fusion.types import Tensor
 
 
-def decode_branches(pyramid, num_classes, width, dropout):
+def decode_branches(
+    pyramid: list[list[Tensor]], settings: DecoderSettings
+) -> list[Tensor]:
     """Returns the logits of each branch, as large as the finest maps.
 
     A stage's maps are lifted to one width, rectified and resized to the
@@ -20,33 +25,23 @@ def decode_branches(pyramid, num_classes, width, dropout):
 
     Args:
         pyramid: For each stage of the encoder, finest first, its maps.
-        num_classes: Filters of the classifier.
-        width: Filters of every stage.
-        dropout: Share dropped before the classifier.
+        settings: `DecoderSettings`, of which `width` is that of every stage;
+            units and poolings are unused.
     """
-    if channel_axis() != -1:
-        raise ValueError(
-            'The decoder "branches" has weights for the last axis and wants '
-            "channels last. Received: image_data_format=channels_first"
-        )
+    check_channels_last('the decoder "branches"')
     stages = [
-        lift(maps, pyramid[0], width, f"level{level}")
+        lift(maps, pyramid[0], settings.width, f"level{level}")
         for level, maps in enumerate(pyramid, start=1)
     ]
     fusion = LocallyConnectedFusion(name="stage_fusion")
     fused = [fusion(list(levels)) for levels in zip(*stages, strict=True)]
-    drop = keras.layers.Dropout(dropout, name="decoder_dropout")
-    classifier = keras.layers.Conv2D(
-        num_classes,
-        3,
-        padding="same",
-        kernel_initializer=keras.initializers.RandomNormal(stddev=1e-3),
-        name="classifier",
-    )
-    return each(classifier, each(drop, fused))
+    drop = keras.layers.Dropout(settings.dropout, name="decoder_dropout")
+    return classify(each(drop, fused), settings.num_classes)
 
 
-def lift(maps, finest, width, name):
+def lift(
+    maps: list[Tensor], finest: list[Tensor], width: int, name: str
+) -> list[Tensor]:
     convolution = keras.layers.Conv2D(
         width,
         1,

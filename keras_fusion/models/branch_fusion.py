@@ -1,23 +1,66 @@
-"""The ways in which the branches of an encoder meet, by name.
-
-An entry of `FUSIONS` is called behind every stage with the list of branches,
-the stage's number and the numbers of the stages in which branches may meet.
-It returns the branches for the next stage and the list of maps for the
-decoder: as many as there are branches, or a single one. The latter has to be
-one in every stage, wherever the branches may meet.
-"""
+import dataclasses
+from collections.abc import Callable
+from collections.abc import Collection
 
 import keras
 
 from keras_fusion.layers import SqueezeExciteFusion
-from keras_fusion.models.resnet_encoder import channel_axis
+from keras_fusion.models.branch_layers import channel_axis
+from keras_fusion.types import Tensor
+
+Fuse = Callable[
+    [list[Tensor], int, Collection[int]], tuple[list[Tensor], list[Tensor]]
+]
 
 
-def branches_apart(branches, stage, stages):
+@dataclasses.dataclass(frozen=True)
+class BranchFusion:
+    """One of the ways in which `refinenet` fuses the branches of modalities.
+
+    `keras_fusion.models.BRANCH_FUSIONS` holds them all by name.
+
+    Attributes:
+        name: What `refinenet` takes as `fusion`.
+        description: What happens, in one line.
+        fuse: Function that is called behind every stage of the encoder with
+            the list of branches, the stage's number from 1 and
+            `exchange_stages`. It returns the branches for the next stage and
+            the list of maps for the decoder.
+        joins: Boolean, whether the decoder gets the maps of one branch in
+            place of as many as there are modalities.
+        exchanges: Boolean, whether the normalizations behind the encoder's
+            3x3 convolutions exchange channels.
+        arguments: Names of the arguments of `refinenet` that have a meaning
+            with some fusions, this one among them.
+
+    Example:
+
+    >>> for fusion in keras_fusion.models.BRANCH_FUSIONS.values():
+    ...     print(f"{fusion.name}: {fusion.description}")
+    exchange: weak channels of a branch are replaced by those of the others
+    none: branches stay separate up to the ensemble of their logits
+    concat: maps of a stage are concatenated and reduced by a 1x1 convolution
+    sum: maps of a stage are added
+    squeeze_excite: channels of every branch are gated by all branches
+    """
+
+    name: str
+    description: str
+    fuse: Fuse
+    joins: bool = False
+    exchanges: bool = False
+    arguments: tuple[str, ...] = ()
+
+
+def separate(
+    branches: list[Tensor], stage: int, stages: Collection[int]
+) -> tuple[list[Tensor], list[Tensor]]:
     return branches, branches
 
 
-def concatenation(branches, stage, stages):
+def concatenation(
+    branches: list[Tensor], stage: int, stages: Collection[int]
+) -> tuple[list[Tensor], list[Tensor]]:
     axis = channel_axis()
     wide = keras.layers.Concatenate(axis, name=f"stage{stage}_concatenate")
     reduce = keras.layers.Conv2D(
@@ -26,22 +69,49 @@ def concatenation(branches, stage, stages):
     return branches, [reduce(wide(branches))]
 
 
-def addition(branches, stage, stages):
+def addition(
+    branches: list[Tensor], stage: int, stages: Collection[int]
+) -> tuple[list[Tensor], list[Tensor]]:
     total = keras.layers.Add(name=f"stage{stage}_sum")
     return branches, [total(branches)]
 
 
-def squeeze_excite_gates(branches, stage, stages):
+def squeeze_excite_gates(
+    branches: list[Tensor], stage: int, stages: Collection[int]
+) -> tuple[list[Tensor], list[Tensor]]:
     if stage in stages:
         branches = SqueezeExciteFusion(name=f"stage{stage}_gates")(branches)
     return branches, branches
 
 
-# "exchange" acts inside the bottlenecks, in their second normalization.
-FUSIONS = {
-    "exchange": branches_apart,
-    "none": branches_apart,
-    "concat": concatenation,
-    "sum": addition,
-    "squeeze_excite": squeeze_excite_gates,
+NO_FUSION = BranchFusion(
+    "none",
+    "branches stay separate up to the ensemble of their logits",
+    separate,
+)
+BRANCH_FUSIONS: dict[str, BranchFusion] = {
+    fusion.name: fusion
+    for fusion in (
+        BranchFusion(
+            "exchange",
+            "weak channels of a branch are replaced by those of the others",
+            separate,
+            exchanges=True,
+            arguments=("exchange_stages", "threshold", "l1", "penalized_only"),
+        ),
+        NO_FUSION,
+        BranchFusion(
+            "concat",
+            "maps of a stage are concatenated and reduced by a 1x1 convolution",
+            concatenation,
+            joins=True,
+        ),
+        BranchFusion("sum", "maps of a stage are added", addition, joins=True),
+        BranchFusion(
+            "squeeze_excite",
+            "channels of every branch are gated by all branches",
+            squeeze_excite_gates,
+            arguments=("exchange_stages",),
+        ),
+    )
 }

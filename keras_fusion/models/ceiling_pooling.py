@@ -1,9 +1,10 @@
 import keras
 
-from keras_fusion.models.resnet_encoder import channel_axis
+from keras_fusion.models.branch_layers import channel_axis
+from keras_fusion.types import Tensor
 
 
-def ceiling_pool(maps, kind, name):
+def ceiling_pool(maps: Tensor, kind: str, name: str) -> Tensor:
     """Pools 3x3 windows with stride 2, the last one cut off at the border.
 
     Caffe rounds the number of windows up and lets them start at the first
@@ -17,7 +18,7 @@ def ceiling_pool(maps, kind, name):
     """
     if kind not in ("max", "average"):
         raise ValueError(
-            'A pooling must be "max" or "average". '
+            '`pools` must be "max" or "average", each of them. '
             f"Received: {kind!r} for {name}"
         )
     sides = maps.shape[1:3] if channel_axis() == -1 else maps.shape[2:]

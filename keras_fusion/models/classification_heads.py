@@ -1,97 +1,124 @@
-"""From the maps of a network's branches to scores of classes, by name.
+"""From the maps of a network's branches to scores of classes.
 
-Three kinds of heads stand over the same maps, a dict from a branch's name to
-its map, `"main"` among them:
-
-- An entry of `VECTOR_FUSIONS` fuses vectors: every map is lifted to one width
-  and pooled, the vectors become one, and one classifier reads it.
-- An entry of `SCORE_FUSIONS` gives every branch a classifier and fuses what
-  they say.
-- `"last"` and `"dsn"` classify the main branch alone; the latter has a
-  companion classifier on every other map, in training.
+All heads stand over the same maps, a dict from a branch's name to its map,
+`"main"` among them, and differ in where and how the branches are fused.
 """
 
+import dataclasses
+import functools
+from collections.abc import Callable
+from collections.abc import Sequence
+
 import keras
+import numpy as np
 from keras import ops
 
 from keras_fusion.layers import LocallyConnectedFusion
+from keras_fusion.models import vector_fusion
+from keras_fusion.models.argument_checks import check_choice
+from keras_fusion.models.vector_fusion import FUSION
+from keras_fusion.models.vector_fusion import HeadSettings
+from keras_fusion.types import Tensor
 
 MAIN = "main"
 LABEL = "label"
 COMPANION = "companion_"
-# Channels for each hidden unit of the gates.
-GATE_RATIO = 4
+
+Maps = dict[str, Tensor]
+FuseVectors = Callable[[list[Tensor], HeadSettings], Tensor]
 
 
-class Head:
-    """How a network ends: the settings that the functions below share."""
+@dataclasses.dataclass(frozen=True)
+class ClassificationHead:
+    """One of the ways in which a network of branches ends in classes.
 
-    def __init__(
-        self,
-        kind,
-        num_classes,
-        lift,
-        dropout=0.0,
-        start=None,
-        use_bias=True,
-        activation="relu",
-        normalization=None,
-        classifier_initializer="glorot_uniform",
-    ):
-        self.kind = kind
-        self.num_classes = num_classes
-        self.lift = lift
-        self.dropout = dropout
-        self.start = start
-        self.use_bias = use_bias
-        self.activation = activation
-        self.normalization = normalization
-        self.classifier_initializer = classifier_initializer
+    `keras_fusion.models.CLASSIFICATION_HEADS` holds them all by name.
 
-    def initializer(self, branches):
-        start = 1 / branches if self.start is None else self.start
-        return keras.initializers.Constant(start)
+    Attributes:
+        name: What `convolutional_fusion_network` and `lenet` take as `head`.
+        description: What happens, in one line.
+        added_weights: Formula of the weights that it has more than `"last"`,
+            with S branches of width K and C classes. Those of the 1x1 or
+            larger convolutions that lift side branches come on top, except
+            for `"dag"` and `"dsn"`, which read unlifted maps.
+        classify: Function from the maps of the branches, a dict, and
+            `HeadSettings` to the logits of `"label"`.
+        fuses: Boolean, whether side branches count in these logits.
+        fuses_scores: Boolean, whether each branch is classified, and what is
+            fused are scores in place of vectors.
+        weighs: Boolean, whether what is fused is a sum of the branches, with
+            a weight for each channel of each.
+        supervises: Boolean, whether side branches have companion classifiers
+            in training.
+        branch_weights: For a head that weighs, function from its layer
+            `"fusion"` and `(channels, branches)` to the array of weights of
+            that shape; `None` if the weights differ from example to example
+            and are the layer's output, `(batch, branches, channels)`.
 
-    def classify(self, features, name):
-        dense = keras.layers.Dense(
-            self.num_classes,
-            # A copy: one without a seed would draw all classifiers alike.
-            kernel_initializer=keras.initializers.serialize(
-                keras.initializers.get(self.classifier_initializer)
-            ),
-            name=f"{name}_classifier",
-        )
-        return dense(features)
+    Example:
 
-    def drop(self, features, name):
-        if not self.dropout:
-            return features
-        return keras.layers.Dropout(
-            self.dropout, name=f"{name}_vector_dropout"
-        )(features)
+    >>> heads = keras_fusion.models.CLASSIFICATION_HEADS
+    >>> for head in heads.values():
+    ...     print(f"{head.name}: {head.description}")
+    last: the main branch alone is classified
+    sum: vectors are added
+    mean: vectors are averaged
+    max: the largest value of each channel is taken
+    shared: vectors are added with a weight for each branch
+    locally_connected: vectors are added with a weight for each channel of each
+    gated: vectors are added with weights from what all branches hold
+    concat: vectors are concatenated for a wider classifier
+    dag: scores of unlifted maps of unit norm are added
+    eplf: scores are added with a weight for each class and branch
+    dsn: as last; in training, companions classify the side branches
+    >>> for head in heads.values():
+    ...     print(f"{head.name}: {head.added_weights}")
+    last: 0
+    sum: 0
+    mean: 0
+    max: 0
+    shared: S + 1
+    locally_connected: K (S + 1)
+    gated: (S K + 1) K / 4 + (K / 4 + 1) S K
+    concat: (S - 1) K C
+    dag: (channels + 1) C a side
+    eplf: (S - 1) (K + 1) C + C (S + 1)
+    dsn: (pixels channels + 1) C a side
+    """
+
+    name: str
+    description: str
+    added_weights: str
+    classify: Callable[[Maps, HeadSettings], Tensor]
+    fuses: bool = True
+    fuses_scores: bool = False
+    weighs: bool = False
+    supervises: bool = False
+    branch_weights: (
+        Callable[[keras.layers.Layer, tuple[int, int]], np.ndarray] | None
+    ) = None
+
+    @property
+    def needs_sides(self) -> bool:
+        """Whether it needs one or more side branches."""
+        return self.fuses or self.supervises
 
 
-def attach_head(maps, head):
+def attach_head(
+    head: str, maps: Maps, settings: HeadSettings
+) -> dict[str, Tensor]:
     """Returns the outputs of a model: a dict of logits, `"label"` first.
 
     Args:
+        head: Name of the head.
         maps: Dict from the name of a branch to its map, in the order in which
             branches are stacked.
-        head: `Head`; its `lift` is a function from a map and its branch's
-            name to a vector, of the same width for every branch.
+        settings: `HeadSettings`.
     """
-    kind = head.kind
-    if kind in VECTOR_FUSIONS:
-        vectors = [branch(x, name, head) for name, x in maps.items()]
-        fused = normalize(VECTOR_FUSIONS[kind](vectors, head), head)
-        logits = {LABEL: classify_vector(fused, head)}
-    elif kind in SCORE_FUSIONS:
-        logits = {LABEL: SCORE_FUSIONS[kind](maps, head)}
-    else:
-        vector = head.lift(maps[MAIN], MAIN)
-        logits = {LABEL: classify_vector(vector, head)}
-    if kind == "dsn":
-        logits |= companions(maps, head)
+    record = CLASSIFICATION_HEADS[head]
+    logits = {LABEL: record.classify(maps, settings)}
+    if record.supervises:
+        logits |= companions(maps, settings)
     # Losses and softmax are computed in float32, whatever the precision.
     return {
         name: keras.layers.Activation("linear", dtype="float32", name=name)(x)
@@ -99,169 +126,226 @@ def attach_head(maps, head):
     }
 
 
-def branch(maps, name, head):
-    """A lifted branch under a name by which its vector can be found."""
+def check_head(
+    head: str, sides: Sequence[int], available: Sequence[int]
+) -> None:
+    """Raises ValueError for an unknown head, or sides that do not fit it."""
+    check_choice("head", head, CLASSIFICATION_HEADS)
+    poolings = ", ".join(map(str, available))
+    if len(set(sides)) < len(sides) or not set(sides) <= set(available):
+        raise ValueError(
+            f"`sides` must be different ones of the poolings {poolings}. "
+            f"Received: sides={sides}"
+        )
+    if CLASSIFICATION_HEADS[head].needs_sides and not sides:
+        raise ValueError(
+            f"`sides` must be one or more of the poolings {poolings}, as "
+            f'`head="{head}"` needs side branches. Received: sides={sides}'
+        )
+
+
+def classify_main(maps: Maps, settings: HeadSettings) -> Tensor:
+    return classify_vector(settings.lift(maps[MAIN], MAIN), settings)
+
+
+def classify_fused(
+    fuse: FuseVectors, maps: Maps, settings: HeadSettings
+) -> Tensor:
+    vectors = [lifted(x, name, settings) for name, x in maps.items()]
+    fused = vector_fusion.normalize(fuse(vectors, settings), settings)
+    return classify_vector(fused, settings)
+
+
+def lifted(maps: Tensor, name: str, settings: HeadSettings) -> Tensor:
+    """A lifted branch, with a layer whose name tells which one it is."""
     identity = keras.layers.Activation("linear", name=f"{name}_branch")
-    return identity(head.lift(maps, name))
+    return identity(settings.lift(maps, name))
 
 
-def classify_vector(vector, head):
-    return head.classify(head.drop(vector, "fused"), LABEL)
+def classify_vector(vector: Tensor, settings: HeadSettings) -> Tensor:
+    return classify(drop(vector, "fused", settings), LABEL, settings)
 
 
-def total(vectors, head):
-    return keras.layers.Add(name="fusion")(vectors)
-
-
-def mean(vectors, head):
-    return keras.layers.Average(name="fusion")(vectors)
-
-
-def maximum(vectors, head):
-    return keras.layers.Maximum(name="fusion")(vectors)
-
-
-def concatenation(vectors, head):
-    return keras.layers.Concatenate(name="fusion")(vectors)
-
-
-def locally_connected(vectors, head):
-    fusion = LocallyConnectedFusion(
-        activation=None if head.normalization else head.activation,
-        use_bias=head.use_bias,
-        kernel_initializer=head.initializer(len(vectors)),
-        name="fusion",
-    )
-    return fusion(vectors)
-
-
-def shared(vectors, head):
-    """A 1x1 convolution over branches: one weight a branch."""
-    convolution = keras.layers.Conv1D(
-        1,
-        1,
-        activation=None if head.normalization else head.activation,
-        use_bias=head.use_bias,
-        kernel_initializer=head.initializer(len(vectors)),
-        data_format="channels_last",
-        name="fusion",
-    )
-    fused = convolution(ops.stack(vectors, axis=-1))
-    return keras.layers.Flatten(name="fusion_flat")(fused)
-
-
-def gated(vectors, head):
-    """Weights that sum to 1 over branches, from what the branches hold.
-
-    h = relu(W concatenate(g[1] .. g[S]) + b)
-    fused[k] = sum over s of softmax over s of (V h + c)[s, k] * g[s][k]
-    """
-    branches, width = len(vectors), vectors[0].shape[-1]
-    hidden = keras.layers.Dense(
-        max(1, width // GATE_RATIO), activation="relu", name="fusion_squeeze"
-    )(keras.layers.Concatenate(name="fusion_inputs")(vectors))
-    scores = keras.layers.Dense(branches * width, name="fusion_scores")(hidden)
-    scores = keras.layers.Reshape((branches, width))(scores)
-    gates = keras.layers.Softmax(axis=1, name="fusion")(scores)
-    return ops.sum(gates * ops.stack(vectors, axis=1), axis=1)
-
-
-def normalize(fused, head):
-    """Normalizes the fused vector over the batch, then rectifies it.
-
-    `"vector"` is what the shipped network computes: one mean, variance, scale
-    and shift for all features. `"channel"` has them for each feature.
-    """
-    if head.normalization is None:
-        return fused
-    norm = keras.layers.BatchNormalization(
-        momentum=0.999, epsilon=1e-5, name="fusion_norm"
-    )
-    if head.normalization == "channel":
-        return keras.layers.ReLU(name="fusion_relu")(norm(fused))
-    width = fused.shape[-1]
-    fused = norm(keras.layers.Reshape((width, 1))(fused))
-    fused = keras.layers.Flatten(name="fused_flat")(fused)
-    return keras.layers.ReLU(name="fusion_relu")(fused)
-
-
-def unit_norm_scores(maps, head):
+def unit_norm_scores(maps: Maps, settings: HeadSettings) -> Tensor:
     """DAG-CNN: the sum of the scores of unit vectors, of unlifted maps."""
     vectors = {name: pool(x, name) for name, x in maps.items() if name != MAIN}
-    vectors[MAIN] = head.lift(maps[MAIN], MAIN)
+    vectors[MAIN] = settings.lift(maps[MAIN], MAIN)
     scores = []
     for name, vector in vectors.items():
         norm = keras.layers.UnitNormalization(name=f"{name}_unit_norm")
-        scores.append(head.classify(head.drop(norm(vector), name), name))
-    return keras.layers.Add(name="fusion")(scores) if scores[1:] else scores[0]
+        dropped = drop(norm(vector), name, settings)
+        scores.append(classify(dropped, name, settings))
+    return keras.layers.Add(name=FUSION)(scores) if scores[1:] else scores[0]
 
 
-def late_fusion(maps, head):
+def late_fusion(maps: Maps, settings: HeadSettings) -> Tensor:
     """Early prediction, late fusion: a weight for each class and branch."""
     scores = []
     for name, x in maps.items():
-        vector = head.drop(head.lift(x, name), name)
-        scores.append(head.classify(vector, name))
+        vector = drop(settings.lift(x, name), name, settings)
+        scores.append(classify(vector, name, settings))
     fusion = LocallyConnectedFusion(
         activation=None,
-        use_bias=head.use_bias,
-        kernel_initializer=head.initializer(len(scores)),
-        name="fusion",
+        use_bias=settings.use_bias,
+        kernel_initializer=settings.fusion_initializer(len(scores)),
+        name=FUSION,
     )
     return fusion(scores)
 
 
-def companions(maps, head):
+def companions(maps: Maps, settings: HeadSettings) -> dict[str, Tensor]:
     """A classifier on each flattened map of a side branch."""
     return {
-        f"{COMPANION}{name}": companion(x, head, name)
+        f"{COMPANION}{name}": companion(x, name, settings)
         for name, x in maps.items()
         if name != MAIN
     }
 
 
-def companion(maps, head, name):
+def companion(maps: Tensor, name: str, settings: HeadSettings) -> Tensor:
     if None in maps.shape[1:]:
         raise ValueError(
-            "A companion classifier reads a whole map and needs to know its "
-            f"size. Received: {tuple(maps.shape[1:])} for {name}. Set "
-            "`image_shape`, or take another head."
+            "`image_shape` must have a known height and width, as companion "
+            "classifiers read whole maps; or take another `head`. Received "
+            f"maps of shape {tuple(maps.shape[1:])} for {name}"
         )
     flat = keras.layers.Flatten(name=f"{name}_flat")(maps)
-    return head.classify(flat, f"{COMPANION}{name}")
+    return classify(flat, f"{COMPANION}{name}", settings)
 
 
-def pool(maps, name):
+def classify(features: Tensor, name: str, settings: HeadSettings) -> Tensor:
+    dense = keras.layers.Dense(
+        settings.num_classes,
+        # A copy: one without a seed would draw all classifiers alike.
+        kernel_initializer=keras.initializers.serialize(
+            keras.initializers.get(settings.classifier_initializer)
+        ),
+        name=f"{name}_classifier",
+    )
+    return dense(features)
+
+
+def drop(features: Tensor, name: str, settings: HeadSettings) -> Tensor:
+    if not settings.dropout:
+        return features
+    layer = keras.layers.Dropout(
+        settings.dropout, name=f"{name}_vector_dropout"
+    )
+    return layer(features)
+
+
+def pool(maps: Tensor, name: str) -> Tensor:
     return keras.layers.GlobalAveragePooling2D(name=f"{name}_pooled")(maps)
 
 
-VECTOR_FUSIONS = {
-    "sum": total,
-    "mean": mean,
-    "max": maximum,
-    "shared": shared,
-    "locally_connected": locally_connected,
-    "gated": gated,
-    "concat": concatenation,
+def weights_of_sum(
+    layer: keras.layers.Layer, shape: tuple[int, int]
+) -> np.ndarray:
+    return np.ones(shape)
+
+
+def weights_of_mean(
+    layer: keras.layers.Layer, shape: tuple[int, int]
+) -> np.ndarray:
+    return np.full(shape, 1 / shape[1])
+
+
+def weights_of_kernel(
+    layer: keras.layers.Layer, shape: tuple[int, int]
+) -> np.ndarray:
+    """A kernel `(channels, branches)`, or one row shared by all channels."""
+    kernel = ops.convert_to_numpy(layer.kernel)
+    return np.broadcast_to(kernel.reshape(-1, shape[1]), shape)
+
+
+def vectors_by(fuse: FuseVectors) -> Callable[[Maps, HeadSettings], Tensor]:
+    return functools.partial(classify_fused, fuse)
+
+
+CLASSIFICATION_HEADS: dict[str, ClassificationHead] = {
+    head.name: head
+    for head in (
+        ClassificationHead(
+            "last",
+            "the main branch alone is classified",
+            "0",
+            classify_main,
+            fuses=False,
+        ),
+        ClassificationHead(
+            "sum",
+            "vectors are added",
+            "0",
+            vectors_by(vector_fusion.total),
+            weighs=True,
+            branch_weights=weights_of_sum,
+        ),
+        ClassificationHead(
+            "mean",
+            "vectors are averaged",
+            "0",
+            vectors_by(vector_fusion.mean),
+            weighs=True,
+            branch_weights=weights_of_mean,
+        ),
+        ClassificationHead(
+            "max",
+            "the largest value of each channel is taken",
+            "0",
+            vectors_by(vector_fusion.maximum),
+        ),
+        ClassificationHead(
+            "shared",
+            "vectors are added with a weight for each branch",
+            "S + 1",
+            vectors_by(vector_fusion.shared),
+            weighs=True,
+            branch_weights=weights_of_kernel,
+        ),
+        ClassificationHead(
+            "locally_connected",
+            "vectors are added with a weight for each channel of each",
+            "K (S + 1)",
+            vectors_by(vector_fusion.locally_connected),
+            weighs=True,
+            branch_weights=weights_of_kernel,
+        ),
+        ClassificationHead(
+            "gated",
+            "vectors are added with weights from what all branches hold",
+            "(S K + 1) K / 4 + (K / 4 + 1) S K",
+            vectors_by(vector_fusion.gated),
+            weighs=True,
+        ),
+        ClassificationHead(
+            "concat",
+            "vectors are concatenated for a wider classifier",
+            "(S - 1) K C",
+            vectors_by(vector_fusion.concatenation),
+        ),
+        ClassificationHead(
+            "dag",
+            "scores of unlifted maps of unit norm are added",
+            "(channels + 1) C a side",
+            unit_norm_scores,
+            fuses_scores=True,
+        ),
+        ClassificationHead(
+            "eplf",
+            "scores are added with a weight for each class and branch",
+            "(S - 1) (K + 1) C + C (S + 1)",
+            late_fusion,
+            fuses_scores=True,
+            weighs=True,
+            branch_weights=weights_of_kernel,
+        ),
+        ClassificationHead(
+            "dsn",
+            "as last; in training, companions classify the side branches",
+            "(pixels channels + 1) C a side",
+            classify_main,
+            fuses=False,
+            supervises=True,
+        ),
+    )
 }
-SCORE_FUSIONS = {"dag": unit_norm_scores, "eplf": late_fusion}
-HEADS = ("last", *VECTOR_FUSIONS, *SCORE_FUSIONS, "dsn")
-
-
-def check_head(head, sides, available):
-    """Raises ValueError for a head, or side branches, that cannot be."""
-    if head not in HEADS:
-        raise ValueError(
-            f"`head` must be one of {', '.join(HEADS)}. Received: head={head}"
-        )
-    if len(set(sides)) < len(sides) or not set(sides) <= set(available):
-        raise ValueError(
-            "`sides` must be different ones of the poolings "
-            f"{', '.join(map(str, available))}. Received: sides={sides}"
-        )
-    if head != "last" and not sides:
-        raise ValueError(
-            f'`head="{head}"` fuses branches and needs one or more `sides`, '
-            f"of the poolings {', '.join(map(str, available))}. Received: "
-            f"sides={sides}"
-        )

@@ -1,16 +1,25 @@
+import dataclasses
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
+from keras_fusion.models.branch_layers import batch_normalization
+from keras_fusion.models.branch_layers import convolve
 from keras_fusion.models.ceiling_pooling import ceiling_pool
 from keras_fusion.models.classification_heads import MAIN
-from keras_fusion.models.classification_heads import Head
 from keras_fusion.models.classification_heads import attach_head
 from keras_fusion.models.classification_heads import check_head
 from keras_fusion.models.classification_heads import pool
-from keras_fusion.models.deeply_supervised import DeeplySupervised
-from keras_fusion.models.resnet_encoder import channel_axis
+from keras_fusion.models.deeply_supervised import image_model
+from keras_fusion.models.vector_fusion import HeadSettings
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 # The shipped networks; the defaults of the builder are those of CIFAR-10.
-CONVOLUTIONAL_FUSION_PRESETS = {
+CONVOLUTIONAL_FUSION_PRESETS: dict[str, dict[str, Any]] = {
     "cifar10": {},
     "cifar100": {
         "num_classes": 100,
@@ -43,53 +52,41 @@ CONVOLUTIONAL_FUSION_PRESETS = {
 
 
 def convolutional_fusion_network(
-    num_classes=10,
-    image_shape=(32, 32, 3),
-    head="locally_connected",
-    sides=(1, 2),
-    filters=((96, 96), (192, 192), (192, 192)),
-    pools=("max", "average"),
-    width=192,
-    side_kernel_size=1,
-    main_first=True,
-    dropout=0.5,
-    first_kernel_size=3,
-    first_strides=1,
-    first_bias=0.0,
-    normalize=False,
-    fusion_start=0.333,
-    fusion_bias=True,
-    fusion_activation="relu",
-    fused_normalization=None,
-    kernel_initializer=None,
-    classifier_initializer=None,
-    companion_weight=0.3,
-    name="convolutional_fusion_network",
-):
+    num_classes: int = 10,
+    image_shape: Shape = (32, 32, 3),
+    head: str = "locally_connected",
+    sides: Sequence[int] = (1, 2),
+    filters: Sequence[Sequence[int]] = ((96, 96), (192, 192), (192, 192)),
+    pools: Sequence[str] = ("max", "average"),
+    width: int = 192,
+    side_kernel_size: int = 1,
+    main_first: bool = True,
+    dropout: float = 0.5,
+    first_kernel_size: int = 3,
+    first_strides: int = 1,
+    first_bias: float = 0.0,
+    normalize: bool = False,
+    fusion_start: float | None = 0.333,
+    fusion_bias: bool = True,
+    fusion_activation: str | Callable[[Tensor], Tensor] | None = "relu",
+    fused_normalization: str | None = None,
+    kernel_initializer: str | keras.initializers.Initializer | None = None,
+    classifier_initializer: str | keras.initializers.Initializer | None = None,
+    companion_weight: float = 0.3,
+    name: str = "convolutional_fusion_network",
+) -> keras.Model:
     """A plain convolutional network with side branches, and its rivals.
 
     Groups of 3x3 convolutions with poolings between them end in a 1x1
     convolution to `width` channels, which are averaged over positions. Side
     branches leave behind the poolings in `sides`, and are lifted to the same
     width and averaged too. Dropout behind a pooling comes before the branch
-    leaves, so that both ways see the same features dropped. `head` says how
-    the branches meet; by default, and as published, a weight for each channel
-    of each branch.
+    leaves, so that both ways see the same features dropped. `head` is the
+    name of one of `keras_fusion.models.CLASSIFICATION_HEADS`, where each has
+    a description and a formula of the weights that it adds; by default, and
+    as published, branches have a weight for each channel of each.
 
-    | `head` | meets | added weights, S branches of width K, C classes |
-    |---|---|---|
-    | `"last"` | nowhere: the plain network, no side branches | 0 |
-    | `"locally_connected"` | weighted for each channel, ReLU | `K (S + 1)` |
-    | `"shared"` | weighted for each branch, ReLU | `S + 1` |
-    | `"sum"`, `"mean"`, `"max"` | added, averaged, the largest | 0 |
-    | `"gated"` | by gates that see all branches | see the code |
-    | `"concat"` | side by side, in a wider classifier | `(S - 1) K C` |
-    | `"eplf"` | as scores, weighted for each class | `(S - 1) (K + 1) C + C (S + 1)` |
-    | `"dag"` | as scores of unlifted maps of unit norm, added | `(channels + 1) C` a side |
-    | `"dsn"` | not; sides help in training through companion classifiers | of whole maps |
-
-    All but the last two also have the side branches' convolutions. The
-    defaults are the network shipped for CIFAR-10, 1,343,146 weights, or
+    The defaults are the network shipped for CIFAR-10, 1,343,146 weights, or
     1,286,698 with `head="last"`; `CONVOLUTIONAL_FUSION_PRESETS` holds those
     for `"cifar10"`, `"cifar100"` and `"imagenet"` (CFN-11). The latter were
     trained with the learning rate of the fusion's weights times 0.1, of
@@ -100,7 +97,7 @@ def convolutional_fusion_network(
         num_classes: Integer, number of classes.
         image_shape: Shape of the images without the batch dimension. Sizes
             must be known, because poolings round up as in Caffe.
-        head: One of the table.
+        head: Name of one of `keras_fusion.models.CLASSIFICATION_HEADS`.
         sides: Numbers from 1 of the poolings behind which branches leave.
         filters: For each group, the filters of its convolutions.
         pools: For each pooling, `"max"` or `"average"`.
@@ -137,8 +134,8 @@ def convolutional_fusion_network(
         beside them.
 
     Raises:
-        ValueError: If `head`, `sides` or `pools` have no such meaning, or a
-            map cannot be pooled.
+        ValueError: If `head`, `sides` or `pools` is not one of the above, or
+            if a map cannot be pooled.
 
     Example:
 
@@ -158,90 +155,97 @@ def convolutional_fusion_network(
       of its released code
     - [Lee et al., 2015](https://arxiv.org/abs/1409.5185), `"dsn"`
     - [Yang and Ramanan, 2015](https://arxiv.org/abs/1505.05232), `"dag"`
-    """  # noqa: E501
-    check_arguments(head, sides, filters, pools, fused_normalization)
-    convolve = Convolution(
-        kernel_initializer or keras.initializers.RandomNormal(stddev=0.05),
+    """
+    check_head(head, sides, range(1, len(filters)))
+    check_arguments(filters, pools, fused_normalization)
+    convolution = Convolution(
+        keras.initializers.get(
+            kernel_initializer or keras.initializers.RandomNormal(stddev=0.05)
+        ),
         normalize,
+        {
+            "size": first_kernel_size,
+            "strides": first_strides,
+            "bias": first_bias,
+        },
     )
     image = keras.Input(image_shape, name="image")
-    first = {
-        "size": first_kernel_size,
-        "strides": first_strides,
-        "bias": first_bias,
-    }
-    maps = backbone(
-        image, filters, pools, dropout, sides, convolve, first, main_first
+    main, side_maps = backbone(
+        image, filters, pools, dropout, sides, convolution
     )
+    if main_first:
+        maps = {MAIN: main, **side_maps}
+    else:
+        maps = {**side_maps, MAIN: main}
 
-    def lift(branch, branch_name):
+    def lift(branch: Tensor, branch_name: str) -> Tensor:
         size = 1 if branch_name == MAIN else side_kernel_size
-        lifted = convolve(branch, width, f"{branch_name}_lift", size=size)
+        lifted = convolution(branch, width, f"{branch_name}_lift", size=size)
         return pool(lifted, branch_name)
 
-    outputs = attach_head(
-        maps,
-        Head(
-            head,
-            num_classes,
-            lift,
-            dropout=dropout,
-            start=fusion_start,
-            use_bias=fusion_bias,
-            activation=fusion_activation,
-            normalization=fused_normalization,
-            classifier_initializer=classifier_initializer
-            or keras.initializers.RandomNormal(stddev=0.1),
-        ),
+    settings = HeadSettings(
+        num_classes,
+        lift,
+        dropout=dropout,
+        start=fusion_start,
+        use_bias=fusion_bias,
+        activation=fusion_activation,
+        normalization=fused_normalization,
+        classifier_initializer=classifier_initializer
+        or keras.initializers.RandomNormal(stddev=0.1),
     )
-    if head == "dsn":
-        return DeeplySupervised(
-            {"image": image},
-            outputs,
-            companion_weight=companion_weight,
-            name=name,
-        )
-    return keras.Model({"image": image}, outputs, name=name)
+    outputs = attach_head(head, maps, settings)
+    return image_model(image, outputs, companion_weight, name)
 
 
+@dataclasses.dataclass(frozen=True)
 class Convolution:
-    """Convolution, normalization if asked for, and ReLU, all named alike."""
+    """Convolution, normalization if asked for, and ReLU, all named alike.
 
-    def __init__(self, initializer, normalize):
-        self.initializer = keras.initializers.get(initializer)
-        self.normalize = normalize
+    Attributes:
+        initializer: Initializer of the kernels.
+        normalize: Whether there is batch normalization.
+        first: Arguments of a call for the network's first convolution.
+    """
 
-    def __call__(self, x, filters, name, size=3, strides=1, bias=None):
-        if strides > 1:
-            # "same" would pad a strided convolution on one side only.
-            pad = keras.layers.ZeroPadding2D(size // 2, name=f"{name}_padding")
-            x = pad(x)
-        x = keras.layers.Conv2D(
+    initializer: keras.initializers.Initializer
+    normalize: bool
+    first: dict[str, Any]
+
+    def __call__(
+        self,
+        x: Tensor,
+        filters: int,
+        name: str,
+        size: int = 3,
+        strides: int = 1,
+        bias: float | None = None,
+    ) -> Tensor:
+        (x,) = convolve(
+            [x],
             filters,
             size,
-            strides=strides,
-            padding="valid" if strides > 1 else "same",
+            strides,
+            lambda kind: f"{name}_{kind}",
+            batch_normalization(0.999, 1e-5) if self.normalize else None,
             use_bias=not self.normalize or bias is not None,
             # A copy: one without a seed would draw all kernels alike.
             kernel_initializer=keras.initializers.serialize(self.initializer),
             bias_initializer=keras.initializers.Constant(bias or 0.0),
-            name=f"{name}_conv",
-        )(x)
-        if self.normalize:
-            x = keras.layers.BatchNormalization(
-                axis=channel_axis(),
-                momentum=0.999,
-                epsilon=1e-5,
-                name=f"{name}_norm",
-            )(x)
-        return keras.layers.ReLU(name=f"{name}_relu")(x)
+        )
+        return x
 
 
 def backbone(
-    image, filters, pools, dropout, sides, convolve, first, main_first
-):
-    """The maps of all branches, by name, in the order of their stack."""
-    x, maps = image, {}
+    image: Tensor,
+    filters: Sequence[Sequence[int]],
+    pools: Sequence[str],
+    dropout: float,
+    sides: Collection[int],
+    convolution: Convolution,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The map of the main branch, and those of the side branches by name."""
+    x, side_maps = image, {}
     for group, widths in enumerate(filters):
         if group:
             x = ceiling_pool(x, pools[group - 1], f"pool{group}")
@@ -251,15 +255,19 @@ def backbone(
                 )
                 x = drop(x)
             if group in sides:
-                maps[f"pool{group}"] = x
-        for place, width in enumerate(widths, start=1):
-            settings = first if (group, place) == (0, 1) else {}
-            x = convolve(x, width, f"group{group + 1}_{place}", **settings)
-    return {MAIN: x, **maps} if main_first else {**maps, MAIN: x}
+                side_maps[f"pool{group}"] = x
+        for number, width in enumerate(widths, start=1):
+            settings = convolution.first if (group, number) == (0, 1) else {}
+            name = f"group{group + 1}_{number}"
+            x = convolution(x, width, name, **settings)
+    return x, side_maps
 
 
-def check_arguments(head, sides, filters, pools, fused_normalization):
-    check_head(head, sides, range(1, len(filters)))
+def check_arguments(
+    filters: Sequence[Sequence[int]],
+    pools: Sequence[str],
+    fused_normalization: str | None,
+) -> None:
     if len(pools) != len(filters) - 1:
         raise ValueError(
             "`pools` must name a pooling between any two groups of `filters`, "

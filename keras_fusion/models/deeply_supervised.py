@@ -1,8 +1,11 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_fusion.models.classification_heads import COMPANION
 from keras_fusion.models.classification_heads import LABEL
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -50,7 +53,9 @@ class DeeplySupervised(keras.Model):
     - [Lee et al., 2015](https://arxiv.org/abs/1409.5185)
     """
 
-    def __init__(self, *args, companion_weight=0.3, **kwargs):
+    def __init__(
+        self, *args: Any, companion_weight: float = 0.3, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.companion_weight = companion_weight
         self.companion_factor = self.add_weight(
@@ -63,16 +68,17 @@ class DeeplySupervised(keras.Model):
 
     def compute_loss(
         self,
-        x=None,
-        y=None,
-        y_pred=None,
-        sample_weight=None,
-        training=True,
-    ):
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
         if sample_weight is not None:
             raise ValueError(
-                "The companions' losses are weighed by the model itself. "
-                "Received: sample_weight. Train without it."
+                "`sample_weight` must be None, as the companions' losses are "
+                "weighed by the model itself. Received: "
+                f"sample_weight={type(sample_weight).__name__}"
             )
         ones = ops.ones((ops.shape(y_pred[LABEL])[0],))
         weight = self.companion_weight * self.companion_factor
@@ -82,8 +88,23 @@ class DeeplySupervised(keras.Model):
         }
         return super().compute_loss(x, y, y_pred, weights, training)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "companion_weight": self.companion_weight,
         }
+
+
+def image_model(
+    image: Tensor,
+    outputs: dict[str, Tensor],
+    companion_weight: float,
+    name: str,
+) -> keras.Model:
+    """The model of an image, a `DeeplySupervised` if it has companions."""
+    inputs = {"image": image}
+    if any(output.startswith(COMPANION) for output in outputs):
+        return DeeplySupervised(
+            inputs, outputs, companion_weight=companion_weight, name=name
+        )
+    return keras.Model(inputs, outputs, name=name)

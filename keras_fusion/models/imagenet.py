@@ -1,12 +1,13 @@
 import re
 
+import keras
 import numpy as np
 from keras import ops
 
 CONVOLUTION = re.compile(r"conv(\d+)_block(\d+)_(\d)_conv")
 
 
-def load_imagenet_encoder(model, source):
+def load_imagenet_encoder(model: keras.Model, source: keras.Model) -> None:
     """Starts the encoder of a model from a `keras.applications` ResNet.
 
     Copies every convolution, and every normalization into all modalities:
@@ -32,8 +33,8 @@ def load_imagenet_encoder(model, source):
             first version, not `ResNet50V2` and the like.
 
     Raises:
-        ValueError: If the source is no such model, or the model differs from
-            it in layout. Nothing has been copied then.
+        ValueError: If the source is not such a model, or the model differs
+            from it in layout. Nothing has been copied then.
 
     Example:
 
@@ -47,37 +48,34 @@ def load_imagenet_encoder(model, source):
     >>> keras_fusion.models.load_imagenet_encoder(model, source)
     """
     pairs = paired_layers(model, source)
-    for name, (
-        convolution,
-        norm,
-        source_convolution,
-        source_norm,
-    ) in pairs.items():
-        check_layout(name, convolution, norm, source_convolution, source_norm)
+    for name, layers in pairs.items():
+        check_layout(name, *layers)
     for layers in pairs.values():
         copy(*layers)
 
 
-def paired_layers(model, source):
+def paired_layers(
+    model: keras.Model, source: keras.Model
+) -> dict[str, tuple[keras.layers.Layer, ...]]:
     """Convolution and norm of model and source, by the model's names."""
     ours = layers_by_name(model)
     theirs = layers_by_name(source)
     names = {"conv1_conv": ("stem_conv", "stem_norm")}
     for name in theirs:
         if match := CONVOLUTION.fullmatch(name):
-            stage, block, place = map(int, match.groups())
+            stage, block, number = map(int, match.groups())
             block_name = f"stage{stage - 1}_block{block}"
             names[name] = (
-                f"{block_name}_conv{place}",
-                f"{block_name}_norm{place}",
+                f"{block_name}_conv{number}",
+                f"{block_name}_norm{number}",
             )
     expected = {name for name in ours if is_encoder_convolution(name)}
-    found = {convolution for convolution, _ in names.values()}
-    if found != expected or "conv1_bn" not in theirs:
+    received = {convolution for convolution, _ in names.values()}
+    if received != expected or "conv1_bn" not in theirs:
         raise ValueError(
             "`source` must be a ResNet50, ResNet101 or ResNet152 of "
             "keras.applications (not V2) with as many bottlenecks as the "
-            f"model. Received: source {source.name} with {len(found)} "
+            f"model. Received: source {source.name} with {len(received)} "
             f"convolutions for the {len(expected)} of the encoder of "
             f"{model.name}. Build the model with the source's `blocks`."
         )
@@ -92,15 +90,22 @@ def paired_layers(model, source):
     }
 
 
-def layers_by_name(model):
+def layers_by_name(model: keras.Model) -> dict[str, keras.layers.Layer]:
     return {layer.name: layer for layer in model.layers}
 
 
-def is_encoder_convolution(name):
-    return re.fullmatch(r"stem_conv|stage\d+_block\d+_conv\d", name)
+def is_encoder_convolution(name: str) -> bool:
+    pattern = r"stem_conv|stage\d+_block\d+_conv\d"
+    return re.fullmatch(pattern, name) is not None
 
 
-def check_layout(name, convolution, norm, source_convolution, source_norm):
+def check_layout(
+    name: str,
+    convolution: keras.layers.Layer,
+    norm: keras.layers.Layer,
+    source_convolution: keras.layers.Layer,
+    source_norm: keras.layers.Layer,
+) -> None:
     shape, source_shape = (
         tuple(layer.kernel.shape) for layer in (convolution, source_convolution)
     )
@@ -127,7 +132,12 @@ def check_layout(name, convolution, norm, source_convolution, source_norm):
             )
 
 
-def copy(convolution, norm, source_convolution, source_norm):
+def copy(
+    convolution: keras.layers.Layer,
+    norm: keras.layers.Layer,
+    source_convolution: keras.layers.Layer,
+    source_norm: keras.layers.Layer,
+) -> None:
     convolution.kernel.assign(source_convolution.kernel)
     mean = ops.convert_to_numpy(source_norm.moving_mean)
     if source_convolution.use_bias:

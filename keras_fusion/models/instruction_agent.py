@@ -1,39 +1,43 @@
-import functools
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
-from keras_fusion.layers import BilinearAttention
-from keras_fusion.layers import LingUNet
-from keras_fusion.layers import LocalFullyConnectedFusion
-from keras_fusion.layers import LowRankBilinearPooling
-from keras_fusion.layers import TextGate
+from keras_fusion.models.argument_checks import check_choice
+from keras_fusion.models.text_fusion import TEXT_FUSIONS
+from keras_fusion.models.text_fusion import TextFusionSettings
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
+
+KernelSettings = Callable[[str, float], dict[str, Any]]
 
 
 def instruction_agent(
-    num_blocks=20,
-    num_words=1106,
-    picture_shape=(120, 120, 15),
-    fusion="concat",
-    coordinates=False,
-    goal=False,
-    filters=(32, 32, 32),
-    kernel_sizes=(8, 8, 4),
-    strides=(4, 4, 2),
-    image_units=200,
-    word_units=150,
-    text_units=250,
-    direction_units=24,
-    block_units=32,
-    joint_units=120,
-    fusion_units=32,
-    fusion_depth=1,
-    fusion_glimpses=2,
-    fusion_activate_product=True,
-    dropout=0.0,
-    published_start=True,
-    name="instruction_agent",
-):
+    num_blocks: int = 20,
+    num_words: int = 1106,
+    picture_shape: tuple[int, int, int] = (120, 120, 15),
+    fusion: str = "concat",
+    coordinates: bool = False,
+    goal: bool = False,
+    filters: Sequence[int] = (32, 32, 32),
+    kernel_sizes: Sequence[int] = (8, 8, 4),
+    strides: Sequence[int] = (4, 4, 2),
+    image_units: int = 200,
+    word_units: int = 150,
+    text_units: int = 250,
+    direction_units: int = 24,
+    block_units: int = 32,
+    joint_units: int = 120,
+    fusion_units: int = 32,
+    fusion_depth: int = 1,
+    fusion_glimpses: int = 2,
+    fusion_activate_product: bool = True,
+    dropout: float = 0.0,
+    published_start: bool = True,
+    name: str = "instruction_agent",
+) -> keras.Model:
     """The agent that reads an instruction, sees blocks and moves one of them.
 
     Convolutions turn a stack of pictures into a map and the map into a vector;
@@ -47,26 +51,18 @@ def instruction_agent(
     The defaults are the published network, with 846,917 weights. Each picture
     stack is standardized as a whole, black frames included.
 
-    `fusion` says how the words meet the map before the joint vector, which
-    sees the words in any case:
-
-    - `"concat"`: not at all, as published.
-    - `"local_dense"`: `LocalFullyConnectedFusion`, the text tiled over the map
-      and a perceptron in every cell.
-    - `"text_convolution"`: `LingUNet`, a pyramid filtered by kernels made from
-      the text.
-    - `"text_gate"`: `TextGate`, channels gated by what they show and the text
-      (our reading of a slide that has only a title, "Plan C").
-    - `"bilinear"`: `BilinearAttention` of the text over the cells, and
-      `LowRankBilinearPooling` of what it finds with the text, in place of the
-      flattened map.
+    `fusion` is the name of one of `keras_fusion.models.TEXT_FUSIONS`, where
+    each has a description: a way in which the words are fused with the map
+    before the joint vector, which sees the words in any case.
 
     Args:
-        num_blocks: Integer, blocks that there may be.
+        num_blocks: Integer, the most blocks that a picture shows.
         num_words: Integer, rows of the table of words; 0 is padding.
         picture_shape: Height, width and channels of the stack of pictures:
             five frames of three colors as published.
-        fusion: One of the names above.
+        fusion: Name of one of `keras_fusion.models.TEXT_FUSIONS`. Which of
+            the `fusion_...` below have a meaning with it is in its
+            `arguments`.
         coordinates: Boolean, whether the map gets two more channels, the row
             and the column of each cell from -1 to 1, before the fusion.
         goal: Boolean, whether to add the output `"goal"`: a logit for each
@@ -83,8 +79,7 @@ def instruction_agent(
         direction_units: Integer, width of the directions' vectors.
         block_units: Integer, width of the blocks' vectors.
         joint_units: Integer, width of the joint vector.
-        fusion_units: Integer, width of the fused map, rank with `"bilinear"`,
-            unused by `"concat"` and `"text_gate"`.
+        fusion_units: Integer, width of the fused map, rank with `"bilinear"`.
         fusion_depth: Integer, levels of `LingUNet`.
         fusion_glimpses: Integer, attention maps with `"bilinear"`.
         fusion_activate_product: Boolean, whether the attention of
@@ -99,9 +94,10 @@ def instruction_agent(
     Returns:
         A functional `keras.Model`. Inputs, a dict: `"picture"`, floats;
         `"text"`, `(batch, words)`, integers; `"previous_direction"`,
-        `(batch,)`, 4 for stop and 5 for none; `"previous_block"`, `(batch,)`,
-        `num_blocks` for none. Outputs, a dict of logits: `"direction"`,
-        `(batch, 5)`; `"block"`, `(batch, num_blocks)`; and maybe `"goal"`.
+        `(batch,)`, 4 for stop and 5 at the start; `"previous_block"`,
+        `(batch,)`, `num_blocks` at the start. Outputs, a dict of logits:
+        `"direction"`, `(batch, 5)`; `"block"`, `(batch, num_blocks)`; and
+        with `goal` also `"goal"`.
 
     Raises:
         ValueError: If `fusion` is unknown, or if the convolutions' arguments
@@ -118,15 +114,12 @@ def instruction_agent(
     - [Misra et al., 2017](https://arxiv.org/abs/1704.08795), the network.
     - [Misra et al., 2018](https://arxiv.org/abs/1809.00786), the goal head.
     """
-    if fusion not in FUSIONS:
-        raise ValueError(
-            f"`fusion` must be one of {', '.join(FUSIONS)}. "
-            f"Received: fusion={fusion!r}"
-        )
+    check_choice("fusion", fusion, TEXT_FUSIONS)
     if not len(filters) == len(kernel_sizes) == len(strides) > 0:
         raise ValueError(
             "`filters`, `kernel_sizes` and `strides` must have an entry for "
-            f"each convolution. Received: {filters}, {kernel_sizes}, {strides}"
+            f"each convolution. Received: filters={filters}, "
+            f"kernel_sizes={kernel_sizes}, strides={strides}"
         )
     inputs = {
         "picture": keras.Input(picture_shape, name="picture"),
@@ -136,49 +129,37 @@ def instruction_agent(
         ),
         "previous_block": keras.Input((), dtype="int32", name="previous_block"),
     }
-    start = _starts(published_start)
-    maps = _look(inputs["picture"], filters, kernel_sizes, strides, start)
+    kernel = _kernel_settings(published_start)
+    maps = _look(inputs["picture"], filters, kernel_sizes, strides, kernel)
     if coordinates:
         maps = CoordinateChannels(name="coordinates")(maps)
     text = _read(inputs["text"], num_words, word_units, text_units)
     if dropout:
         text = keras.layers.Dropout(dropout, name="text_dropout")(text)
-    fused, goal_features = FUSIONS[fusion](
-        maps,
-        text,
-        image_units,
-        functools.partial(
-            keras.layers.Dense, name="image", **start("normal", 0.004)
-        ),
-        fusion_units,
-        fusion_depth,
-        {
-            "num_glimpses": fusion_glimpses,
-            "activate_product": fusion_activate_product,
-        },
+    settings = TextFusionSettings(
+        image_units=image_units,
+        image_kernel=kernel("normal", 0.004),
+        units=fusion_units,
+        depth=fusion_depth,
+        glimpses=fusion_glimpses,
+        activate_product=fusion_activate_product,
     )
-    before = [
-        keras.layers.Embedding(
-            rows,
-            units,
-            embeddings_initializer=keras.initializers.RandomNormal(
-                stddev=0.001 if published_start else 0.1
-            ),
-            name=f"table_of_{name}",
-        )(inputs[name])
-        for name, rows, units in (
+    fused, goal_features = TEXT_FUSIONS[fusion].fuse(maps, text, settings)
+    deviation = 0.001 if published_start else 0.1
+    previous = [
+        _look_up(inputs[table], table, rows, units, deviation)
+        for table, rows, units in (
             ("previous_direction", 6, direction_units),
             ("previous_block", num_blocks + 1, block_units),
         )
     ]
-    joint = keras.layers.Concatenate(name="join")([fused, text, *before])
-    joint = keras.layers.Dense(joint_units, activation="relu", name="joint")(
-        joint
-    )
+    joint = keras.layers.Concatenate(name="join")([fused, text, *previous])
+    dense = keras.layers.Dense(joint_units, activation="relu", name="joint")
+    joint = dense(joint)
     if dropout:
         joint = keras.layers.Dropout(dropout, name="joint_dropout")(joint)
     outputs = {
-        head: keras.layers.Dense(units, name=head, **start("normal", 0.01))(
+        head: keras.layers.Dense(units, name=head, **kernel("normal", 0.01))(
             joint
         )
         for head, units in (("direction", 5), ("block", num_blocks))
@@ -189,7 +170,13 @@ def instruction_agent(
     return keras.Model(inputs, outputs, name=name)
 
 
-def _look(picture, filters, kernel_sizes, strides, start):
+def _look(
+    picture: Tensor,
+    filters: Sequence[int],
+    kernel_sizes: Sequence[int],
+    strides: Sequence[int],
+    kernel: KernelSettings,
+) -> Tensor:
     x = Standardize(name="standardize")(picture)
     sizes = zip(filters, kernel_sizes, strides, strict=True)
     for index, (count, kernel_size, stride) in enumerate(sizes, 1):
@@ -201,12 +188,14 @@ def _look(picture, filters, kernel_sizes, strides, start):
             activation="relu",
             data_format="channels_last",
             name=f"convolution_{index}",
-            **start("truncated", 0.005),
+            **kernel("truncated", 0.005),
         )(x)
     return x
 
 
-def _read(text, num_words, word_units, text_units):
+def _read(
+    text: Tensor, num_words: int, word_units: int, text_units: int
+) -> Tensor:
     words = keras.layers.Embedding(
         num_words,
         word_units,
@@ -221,62 +210,21 @@ def _read(text, num_words, word_units, text_units):
     return keras.layers.GlobalAveragePooling1D(name="mean_of_words")(states)
 
 
-def concat(maps, text, units, dense, fusion_units, depth, attention):
-    return dense(units)(_flat(maps)), None
+def _look_up(
+    numbers: Tensor, name: str, rows: int, units: int, deviation: float
+) -> Tensor:
+    table = keras.layers.Embedding(
+        rows,
+        units,
+        embeddings_initializer=keras.initializers.RandomNormal(
+            stddev=deviation
+        ),
+        name=f"table_of_{name}",
+    )
+    return table(numbers)
 
 
-def local_dense(maps, text, units, dense, fusion_units, depth, attention):
-    fused = LocalFullyConnectedFusion(
-        [fusion_units, fusion_units], name="local_dense"
-    )(maps, text)
-    return dense(units)(_flat(fused)), fused
-
-
-def text_convolution(maps, text, units, dense, fusion_units, depth, attention):
-    fused = LingUNet(
-        fusion_units,
-        depth=depth,
-        kernel_size=3,
-        split_conditioning=False,
-        dropout=0.0,
-        name="text_convolution",
-    )(maps, text)
-    height, width = maps.shape[1:3]
-    # Odd maps come back one cell larger.
-    fused = fused[:, :height, :width]
-    return dense(units)(_flat(fused)), fused
-
-
-def text_gate(maps, text, units, dense, fusion_units, depth, attention):
-    fused = TextGate(ratio=2, name="text_gate")(maps, text)
-    return dense(units)(_flat(fused)), fused
-
-
-def bilinear(maps, text, units, dense, fusion_units, depth, attention):
-    pooled, weights = BilinearAttention(
-        fusion_units, **attention, name="bilinear_attention"
-    )(text, maps, return_attention_scores=True)
-    fused = LowRankBilinearPooling(
-        units, rank=2 * fusion_units, name="bilinear_pooling"
-    )([pooled, text])
-    scores = ops.log(weights + 1e-6)
-    return fused, ops.transpose(scores, (0, 2, 3, 1))
-
-
-FUSIONS = {
-    "concat": concat,
-    "local_dense": local_dense,
-    "text_convolution": text_convolution,
-    "text_gate": text_gate,
-    "bilinear": bilinear,
-}
-
-
-def _flat(maps):
-    return keras.layers.Flatten(data_format="channels_last", name="flat")(maps)
-
-
-def _goal(features, joint, cells):
+def _goal(features: Tensor | None, joint: Tensor, cells: int) -> Tensor:
     if features is None:
         logits = keras.layers.Dense(cells, name="goal_cells")(joint)
     else:
@@ -285,33 +233,31 @@ def _goal(features, joint, cells):
     return OutOfSightLogit(name="goal")(logits)
 
 
-def _starts(published):
-    """The initializers of a kernel as published, or Keras's own."""
+def _kernel_settings(published: bool) -> KernelSettings:
+    """How a kernel starts: as published, or as Keras lets it."""
 
-    def start(kind, deviation):
+    def settings(kind: str, deviation: float) -> dict[str, Any]:
         if not published:
             return {}
-        return {
-            "kernel_initializer": keras.initializers.TruncatedNormal(
-                stddev=deviation
-            )
-            if kind == "truncated"
-            else keras.initializers.RandomNormal(stddev=deviation)
-        }
+        distribution = {
+            "truncated": keras.initializers.TruncatedNormal,
+            "normal": keras.initializers.RandomNormal,
+        }[kind]
+        return {"kernel_initializer": distribution(stddev=deviation)}
 
-    return start
+    return settings
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
 class Standardize(keras.layers.Layer):
     """Zero mean and unit variance over all pixels and channels of a sample."""
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         axes = tuple(range(1, len(inputs.shape)))
         mean, variance = ops.moments(inputs, axes, keepdims=True)
         return (inputs - mean) * ops.rsqrt(variance + 1e-6)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
 
@@ -319,7 +265,7 @@ class Standardize(keras.layers.Layer):
 class CoordinateChannels(keras.layers.Layer):
     """Appends row and column of each cell, from -1 to 1, as channels."""
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         height, width = inputs.shape[1:3]
         rows = ops.reshape(ops.linspace(-1.0, 1.0, height), (1, height, 1, 1))
         columns = ops.reshape(ops.linspace(-1.0, 1.0, width), (1, 1, width, 1))
@@ -327,22 +273,24 @@ class CoordinateChannels(keras.layers.Layer):
         grids = [zeros + ops.cast(x, inputs.dtype) for x in (rows, columns)]
         return ops.concatenate([inputs, *grids], axis=-1)
 
-    def compute_output_shape(self, input_shape):
-        return (*input_shape[:-1], input_shape[-1] + 2)
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        *positions, channels = input_shape
+        return (*positions, None if channels is None else channels + 2)
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
 class OutOfSightLogit(keras.layers.Layer):
     """Appends one learned logit, the same for every sample."""
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.logit = self.add_weight(
             shape=(1,), initializer="zeros", name="logit"
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         last = ops.zeros_like(inputs[:, :1]) + self.logit
         return ops.concatenate([inputs, last], axis=-1)
 
-    def compute_output_shape(self, input_shape):
-        return (input_shape[0], input_shape[1] + 1)
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        batch, cells = input_shape
+        return (batch, None if cells is None else cells + 1)

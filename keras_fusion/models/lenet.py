@@ -1,26 +1,30 @@
+from collections.abc import Sequence
+
 import keras
 
 from keras_fusion.models.classification_heads import MAIN
-from keras_fusion.models.classification_heads import Head
 from keras_fusion.models.classification_heads import attach_head
 from keras_fusion.models.classification_heads import check_head
 from keras_fusion.models.classification_heads import pool
-from keras_fusion.models.deeply_supervised import DeeplySupervised
+from keras_fusion.models.deeply_supervised import image_model
+from keras_fusion.models.vector_fusion import HeadSettings
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 def lenet(
-    num_classes=10,
-    image_shape=(28, 28, 1),
-    head="last",
-    sides=(1, 2),
-    filters=(6, 16),
-    units=(120, 84),
-    padding=("same", "valid"),
-    activation="tanh",
-    dropout=0.0,
-    companion_weight=0.3,
-    name="lenet",
-):
+    num_classes: int = 10,
+    image_shape: Shape = (28, 28, 1),
+    head: str = "last",
+    sides: Sequence[int] = (1, 2),
+    filters: Sequence[int] = (6, 16),
+    units: Sequence[int] = (120, 84),
+    padding: Sequence[str] = ("same", "valid"),
+    activation: str = "tanh",
+    dropout: float = 0.0,
+    companion_weight: float = 0.3,
+    name: str = "lenet",
+) -> keras.Model:
     """LeNet-5, the smallest network here, with the same choice of heads.
 
     Two 5x5 convolutions with average poolings behind them, two hidden layers
@@ -37,7 +41,7 @@ def lenet(
         num_classes: Integer, number of classes.
         image_shape: Shape of the images without the batch dimension, its
             sizes known.
-        head: How the branches meet.
+        head: Name of one of `keras_fusion.models.CLASSIFICATION_HEADS`.
         sides: Numbers of the poolings, of 1 and 2, behind which branches
             leave.
         filters: Filters of the two convolutions.
@@ -54,7 +58,7 @@ def lenet(
         logits, and with `"dsn"` those of the companions.
 
     Raises:
-        ValueError: If `head` or `sides` have no such meaning.
+        ValueError: If `head` or `sides` is not one of the above.
 
     Example:
 
@@ -69,40 +73,35 @@ def lenet(
     check_head(head, sides, range(1, len(filters) + 1))
     image = keras.Input(image_shape, name="image")
     x, maps = image, {}
-    for place, width in enumerate(filters, start=1):
+    for number, width in enumerate(filters, start=1):
         x = keras.layers.Conv2D(
             width,
             5,
-            padding=padding[place - 1],
+            padding=padding[number - 1],
             activation=activation,
-            name=f"conv{place}",
+            name=f"conv{number}",
         )(x)
-        x = keras.layers.AveragePooling2D(2, name=f"pool{place}")(x)
-        if place in sides:
-            maps[f"pool{place}"] = x
+        x = keras.layers.AveragePooling2D(2, name=f"pool{number}")(x)
+        if number in sides:
+            maps[f"pool{number}"] = x
 
-    def lift(branch, branch_name):
+    def lift(branch: Tensor, branch_name: str) -> Tensor:
         if branch_name != MAIN:
             convolution = keras.layers.Conv2D(
                 units[-1], 1, activation="relu", name=f"{branch_name}_lift_conv"
             )
             return pool(convolution(branch), branch_name)
         vector = keras.layers.Flatten(name="flat")(branch)
-        for place, width in enumerate(units, start=1):
+        for number, width in enumerate(units, start=1):
             dense = keras.layers.Dense(
-                width, activation=activation, name=f"hidden{place}"
+                width, activation=activation, name=f"hidden{number}"
             )
             vector = dense(vector)
         return vector
 
     outputs = attach_head(
-        {MAIN: x, **maps}, Head(head, num_classes, lift, dropout=dropout)
+        head,
+        {MAIN: x, **maps},
+        HeadSettings(num_classes, lift, dropout=dropout),
     )
-    if head == "dsn":
-        return DeeplySupervised(
-            {"image": image},
-            outputs,
-            companion_weight=companion_weight,
-            name=name,
-        )
-    return keras.Model({"image": image}, outputs, name=name)
+    return image_model(image, outputs, companion_weight, name)

@@ -1,13 +1,19 @@
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
 from keras_fusion.layers import MLPConv
 from keras_fusion.models.ceiling_pooling import ceiling_pool
 from keras_fusion.models.classification_heads import COMPANION
 from keras_fusion.models.classification_heads import LABEL
-from keras_fusion.models.deeply_supervised import DeeplySupervised
+from keras_fusion.models.deeply_supervised import image_model
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 # The released networks; the defaults of the builder are those of CIFAR-10.
-NETWORK_IN_NETWORK_PRESETS = {
+NETWORK_IN_NETWORK_PRESETS: dict[str, dict[str, Any]] = {
     "cifar10": {},
     "cifar100": {"num_classes": 100},
     "mnist": {
@@ -33,20 +39,24 @@ NETWORK_IN_NETWORK_PRESETS = {
 
 
 def network_in_network(
-    num_classes=10,
-    image_shape=(32, 32, 3),
-    filters=((192, 160, 96), (192, 192, 192), (192, 192)),
-    kernel_sizes=(5, 5, 3),
-    first_strides=1,
-    first_padding="same",
-    pools=("max", "max"),
-    dropout=(0.5, 0.5),
-    last_activation="relu",
-    kernel_initializer=None,
-    deeply_supervised=False,
-    companion_weight=0.3,
-    name="network_in_network",
-):
+    num_classes: int = 10,
+    image_shape: Shape = (32, 32, 3),
+    filters: Sequence[Sequence[int]] = (
+        (192, 160, 96),
+        (192, 192, 192),
+        (192, 192),
+    ),
+    kernel_sizes: Sequence[int] = (5, 5, 3),
+    first_strides: int = 1,
+    first_padding: str = "same",
+    pools: Sequence[str] = ("max", "max"),
+    dropout: Sequence[float] = (0.5, 0.5),
+    last_activation: str | None = "relu",
+    kernel_initializer: str | keras.initializers.Initializer | None = None,
+    deeply_supervised: bool = False,
+    companion_weight: float = 0.3,
+    name: str = "network_in_network",
+) -> keras.Model:
     """Network in network: perceptrons moved over the image, no classifier.
 
     Each block is an `MLPConv`, a convolution and 1x1 convolutions behind it.
@@ -113,72 +123,102 @@ def network_in_network(
     )
     image = keras.Input(image_shape, name="image")
     x, companions = image, {}
-    for block, widths in enumerate(filters, start=1):
-        first, last = block == 1, block == len(filters)
-        x, linear = mlp_conv(
-            x,
-            widths,
-            kernel_sizes[block - 1],
-            f"block{block}",
-            apart=deeply_supervised,
+    for number, widths in enumerate(filters, start=1):
+        first, last = number == 1, number == len(filters)
+        block = Block(
+            name=f"block{number}",
+            widths=widths,
+            kernel_size=kernel_sizes[number - 1],
             strides=first_strides if first else 1,
             padding=first_padding if first else "same",
-            last_activation=last_activation if last else "relu",
-            kernel_initializer=initializer,
+            settings={
+                "last_activation": last_activation if last else "relu",
+                "kernel_initializer": initializer,
+            },
         )
         if deeply_supervised:
-            companion = f"{COMPANION}block{block}"
+            x, linear = block.in_two_steps(x)
+            companion = f"{COMPANION}block{number}"
             companions[companion] = classify(linear, num_classes, companion)
+        else:
+            x = block.in_one_layer(x)
         if not last:
-            x = ceiling_pool(x, pools[block - 1], f"pool{block}")
-            rate = dropout[block - 1]
-            drop = keras.layers.Dropout(rate, name=f"pool{block}_dropout")
+            x = ceiling_pool(x, pools[number - 1], f"pool{number}")
+            rate = dropout[number - 1]
+            drop = keras.layers.Dropout(rate, name=f"pool{number}_dropout")
             x = drop(x) if rate else x
     pooled = keras.layers.GlobalAveragePooling2D(dtype="float32", name=LABEL)(x)
     outputs = {LABEL: pooled, **companions}
-    if deeply_supervised:
-        return DeeplySupervised(
-            {"image": image},
-            outputs,
-            companion_weight=companion_weight,
-            name=name,
+    return image_model(image, outputs, companion_weight, name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """A convolution, and 1x1 convolutions behind it.
+
+    Attributes:
+        name: Name of the block's layer.
+        widths: Filters of its steps.
+        kernel_size: Window of its convolution.
+        strides: Steps of its convolution.
+        padding: Padding of its convolution.
+        settings: Further arguments of its `MLPConv`.
+    """
+
+    name: str
+    widths: Sequence[int]
+    kernel_size: int
+    strides: int
+    padding: str
+    settings: dict[str, Any]
+
+    def in_one_layer(self, x: Tensor) -> Tensor:
+        layer = MLPConv(
+            self.widths,
+            self.kernel_size,
+            self.strides,
+            self.padding,
+            name=self.name,
+            **self.settings,
         )
-    return keras.Model({"image": image}, outputs, name=name)
+        return layer(x)
 
-
-def mlp_conv(x, widths, kernel_size, name, apart, strides, padding, **settings):
-    """The block's maps, and with `apart` those of its bare convolution."""
-    if not apart:
-        block = MLPConv(
-            widths, kernel_size, strides, padding, name=name, **settings
+    def in_two_steps(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The block's maps, and those of its convolution before ReLU."""
+        convolution = keras.layers.Conv2D(
+            self.widths[0],
+            self.kernel_size,
+            strides=self.strides,
+            padding=self.padding,
+            kernel_initializer=keras.initializers.serialize(
+                self.settings["kernel_initializer"]
+            ),
+            name=f"{self.name}_conv",
         )
-        return block(x), None
-    linear = keras.layers.Conv2D(
-        widths[0],
-        kernel_size,
-        strides=strides,
-        padding=padding,
-        kernel_initializer=keras.initializers.serialize(
-            settings["kernel_initializer"]
-        ),
-        name=f"{name}_conv",
-    )(x)
-    x = keras.layers.ReLU(name=f"{name}_relu")(linear)
-    return MLPConv(widths[1:], 1, name=name, **settings)(x), linear
+        linear = convolution(x)
+        x = keras.layers.ReLU(name=f"{self.name}_relu")(linear)
+        rest = MLPConv(self.widths[1:], 1, name=self.name, **self.settings)
+        return rest(x), linear
 
 
-def classify(maps, num_classes, name):
+def classify(maps: Tensor, num_classes: int, name: str) -> Tensor:
     flat = keras.layers.Flatten(name=f"{name}_flat")(maps)
     return keras.layers.Dense(num_classes, dtype="float32", name=name)(flat)
 
 
-def check_arguments(filters, kernel_sizes, pools, dropout):
+def check_arguments(
+    filters: Sequence[Sequence[int]],
+    kernel_sizes: Sequence[int],
+    pools: Sequence[str],
+    dropout: Sequence[float],
+) -> None:
     blocks = len(filters)
     counts = (len(kernel_sizes), len(pools) + 1, len(dropout) + 1)
     if counts != (blocks,) * 3 or not all(filters):
         raise ValueError(
-            "As many `kernel_sizes` as blocks in `filters`, and `pools` and "
-            "`dropout` for the places between them, go together. Received: "
+            "`kernel_sizes` must have an entry for each block of `filters`, "
+            "none of them empty, and `pools` and `dropout` one less, for what "
+            "is between the blocks. Received: "
             f"filters={filters}, kernel_sizes={kernel_sizes}, pools={pools}, "
             f"dropout={dropout}"
         )

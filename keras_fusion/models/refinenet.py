@@ -1,38 +1,52 @@
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Sequence
+
 import keras
 
 from keras_fusion.layers import LearnedEnsemble
 from keras_fusion.layers import ResizeLike
+from keras_fusion.models.argument_checks import check_choice
+from keras_fusion.models.bottleneck import check_stride_on
 from keras_fusion.models.branch_decoder import decode_branches
-from keras_fusion.models.branch_fusion import FUSIONS
+from keras_fusion.models.branch_fusion import BRANCH_FUSIONS
+from keras_fusion.models.branch_fusion import NO_FUSION
+from keras_fusion.models.branch_layers import channel_axis
+from keras_fusion.models.refinenet_decoder import DecoderSettings
 from keras_fusion.models.refinenet_decoder import decode
-from keras_fusion.models.resnet_encoder import channel_axis
 from keras_fusion.models.resnet_encoder import encode
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
+
+DECODERS: dict[
+    str, Callable[[list[list[Tensor]], DecoderSettings], list[Tensor]]
+] = {"refinenet": decode, "branches": decode_branches}
 
 
 def refinenet(
-    modalities=("rgb", "depth"),
-    num_classes=40,
-    image_shape=(None, None, 3),
-    fusion="exchange",
-    exchange_stages=(1, 2, 3, 4),
-    threshold=0.02,
-    l1=6e-4,
-    penalized_only=False,
-    gamma_initializer="ones",
-    blocks=(3, 4, 23, 3),
-    width=64,
-    stride_on="3x3",
-    momentum=0.9,
-    epsilon=1e-5,
-    frozen_statistics=False,
-    decoder="refinenet",
-    decoder_width=256,
-    units_in=2,
-    units_out=3,
-    pools=4,
-    dropout=0.5,
-    name="refinenet",
-):
+    modalities: Sequence[str] = ("rgb", "depth"),
+    num_classes: int = 40,
+    image_shape: Shape = (None, None, 3),
+    fusion: str = "exchange",
+    exchange_stages: Collection[int] = (1, 2, 3, 4),
+    threshold: float = 0.02,
+    l1: float = 6e-4,
+    penalized_only: bool = False,
+    gamma_initializer: str | keras.initializers.Initializer = "ones",
+    blocks: Sequence[int] = (3, 4, 23, 3),
+    width: int = 64,
+    stride_on: str = "3x3",
+    momentum: float = 0.9,
+    epsilon: float = 1e-5,
+    frozen_statistics: bool = False,
+    decoder: str = "refinenet",
+    decoder_width: int = 256,
+    units_in: int = 2,
+    units_out: int = 3,
+    pools: int = 4,
+    dropout: float = 0.5,
+    name: str = "refinenet",
+) -> keras.Model:
     """RefineNet on ResNet bottlenecks, for aligned images of N modalities.
 
     All modalities run through one network: each convolution is one layer,
@@ -43,24 +57,18 @@ def refinenet(
     same height and width, keyed by modality, and `"ensemble"`, their sum by
     the softmax of learned weights, whose loss trains these weights only.
 
-    `fusion` says how the branches meet:
+    `fusion` is the name of one of `keras_fusion.models.BRANCH_FUSIONS`, where
+    each has a description. Exchange is that of the 3x3 convolutions of every
+    bottleneck in `exchange_stages`, with an L1 penalty on their scales; gates
+    stand behind each of the `exchange_stages`. A fusion that joins the
+    branches leaves as many channels as one of them has, for one pass of the
+    decoder, and `"ensemble"` as the only output.
 
-    - `"exchange"`: by channel exchange behind the 3x3 convolution of every
-      bottleneck in `exchange_stages`, with an L1 penalty on those scales.
-    - `"none"`: not before the ensemble. The same network without exchange
-      and penalty.
-    - `"squeeze_excite"`: `SqueezeExciteFusion` gates every branch by all of
-      them behind each of the `exchange_stages`; otherwise as `"none"`.
-    - `"concat"`: the maps of each stage are concatenated over the modalities
-      and reduced to as many channels as one has by a 1x1 convolution, for
-      one pass of the decoder. The only output is `"ensemble"`.
-    - `"sum"`: as `"concat"`, with plain addition of the maps.
-
-    A single modality has nothing to meet: whatever the `fusion`, no exchange
-    and no penalty. Its one output is named after it. It keeps the ensemble's
-    single weight, of which the softmax is 1 and the gradient 0, so that the
-    trainable weights are those published for one modality, and each further
-    one adds twice the channels of all normalizations, plus 1.
+    A single modality has no other to be fused with: whatever the `fusion`, no
+    exchange and no penalty. Its one output is named after it. It keeps the
+    ensemble's single weight, of which the softmax is 1 and the gradient 0, so
+    that the trainable weights are those published for one modality, and each
+    further one adds twice the channels of all normalizations, plus 1.
 
     The defaults are the published network of 101 layers; `blocks` of
     `(3, 4, 6, 3)` and `(3, 8, 36, 3)` are those of 50 and 152. Trainable
@@ -70,13 +78,12 @@ def refinenet(
 
     Args:
         modalities: Names of the inputs, in the order of the rows of the
-            normalizations' weights. Every one but `"ensemble"` will do.
+            normalizations' weights; any but `"ensemble"`.
         num_classes: Integer, channels of the logits.
         image_shape: Shape of the images of every modality without the batch
             dimension; only the channels must be known. Tile a map of one
             channel to those of the others: the first convolution is shared.
-        fusion: `"exchange"`, `"none"`, `"concat"`, `"sum"` or
-            `"squeeze_excite"`.
+        fusion: Name of one of `keras_fusion.models.BRANCH_FUSIONS`.
         exchange_stages: Numbers from 1 of the encoder's stages in which
             branches exchange channels, or gate each other.
         threshold: Float, scale under which a channel is exchanged.
@@ -105,8 +112,8 @@ def refinenet(
             without pooling. A 1x1 convolution brings the maps of each stage
             to `decoder_width`, all are resized to the finest, and a
             `LocallyConnectedFusion` adds them up, with a weight for each
-            channel of each stage; `units_in`, `units_out` and `pools` are
-            without meaning then.
+            channel of each stage; `units_in`, `units_out` and `pools` have
+            no meaning then.
         decoder_width: Integer, filters of the decoder; the coarsest level of
             `"refinenet"` has twice as many.
         units_in: Integer, residual convolution units at a level's entry.
@@ -121,7 +128,7 @@ def refinenet(
 
     Raises:
         ValueError: If `modalities`, `fusion`, `exchange_stages`,
-            `stride_on` or `decoder` have no such meaning.
+            `stride_on` or `decoder` is not one of the above.
 
     Example:
 
@@ -146,30 +153,26 @@ def refinenet(
     - [Wang et al., 2020](https://arxiv.org/abs/2011.05005)
     - [Lin et al., 2017](https://arxiv.org/abs/1611.06612)
     """
-    check_arguments(modalities, fusion, exchange_stages, blocks, stride_on)
-    if decoder not in ("refinenet", "branches"):
-        raise ValueError(
-            '`decoder` must be "refinenet" or "branches". '
-            f"Received: decoder={decoder}"
-        )
-    fusion = fusion if len(modalities) > 1 else "none"
-    fuse = FUSIONS[fusion]
-    exchange = {
+    check_modalities(modalities)
+    check_fusion(fusion, exchange_stages, len(blocks))
+    check_stride_on(stride_on)
+    check_choice("decoder", decoder, DECODERS)
+    branch_fusion = BRANCH_FUSIONS[fusion] if modalities[1:] else NO_FUSION
+    norm = {
+        "axis": channel_axis(),
+        "momentum": momentum,
+        "epsilon": epsilon,
+        "frozen_statistics": frozen_statistics,
+        "threshold": 0,
+    }
+    plain_norm = {**norm, "gamma_initializer": gamma_initializer}
+    exchange_norm = {
+        **plain_norm,
         "threshold": threshold,
         "l1": l1,
         "penalized_only": penalized_only,
     }
-    exchanges = [
-        {
-            "gamma_initializer": gamma_initializer,
-            **(
-                exchange
-                if fusion == "exchange" and stage in exchange_stages
-                else {"threshold": 0}
-            ),
-        }
-        for stage in range(1, len(blocks) + 1)
-    ]
+    exchanging = exchange_stages if branch_fusion.exchanges else ()
     inputs = {
         modality: keras.Input(image_shape, name=modality)
         for modality in modalities
@@ -179,31 +182,30 @@ def refinenet(
         blocks=blocks,
         width=width,
         stride_on=stride_on,
-        normalization={
-            "axis": channel_axis(),
-            "momentum": momentum,
-            "epsilon": epsilon,
-            "frozen_statistics": frozen_statistics,
-        },
-        exchanges=exchanges,
-        fuse=lambda branches, stage: fuse(branches, stage, exchange_stages),
+        norm=norm,
+        exchange_norms=[
+            exchange_norm if stage in exchanging else plain_norm
+            for stage in range(1, len(blocks) + 1)
+        ],
+        fuse=lambda branches, stage: branch_fusion.fuse(
+            branches, stage, exchange_stages
+        ),
     )
-    if decoder == "branches":
-        logits = decode_branches(pyramid, num_classes, decoder_width, dropout)
-    else:
-        logits = decode(
-            pyramid,
-            num_classes=num_classes,
-            width=decoder_width,
-            dropout=dropout,
-            units_in=units_in,
-            units_out=units_out,
-            pools=pools,
-        )
+    settings = DecoderSettings(
+        num_classes=num_classes,
+        width=decoder_width,
+        dropout=dropout,
+        units_in=units_in,
+        units_out=units_out,
+        pools=pools,
+    )
+    logits = DECODERS[decoder](pyramid, settings)
     return keras.Model(inputs, outputs_by_name(logits, inputs), name=name)
 
 
-def outputs_by_name(logits, inputs):
+def outputs_by_name(
+    logits: list[Tensor], inputs: dict[str, Tensor]
+) -> dict[str, Tensor]:
     """Names the logits, adds their ensemble and resizes all to the inputs."""
     if len(inputs) == 1:
         # No other branch, so its loss has to pass through the ensemble.
@@ -222,27 +224,23 @@ def outputs_by_name(logits, inputs):
     }
 
 
-def check_arguments(modalities, fusion, exchange_stages, blocks, stride_on):
+def check_modalities(modalities: Sequence[str]) -> None:
     names = list(modalities)
     if not names or len(set(names)) < len(names) or "ensemble" in names:
         raise ValueError(
             "`modalities` must be one or more different names, none of them "
             f'"ensemble". Received: modalities={modalities}'
         )
-    if fusion not in FUSIONS:
-        raise ValueError(
-            f"`fusion` must be one of {', '.join(FUSIONS)}. "
-            f"Received: fusion={fusion}"
-        )
-    stages = range(1, len(blocks) + 1)
+
+
+def check_fusion(
+    fusion: str, exchange_stages: Collection[int], count: int
+) -> None:
+    check_choice("fusion", fusion, BRANCH_FUSIONS)
+    stages = range(1, count + 1)
     if not set(exchange_stages) <= set(stages):
         raise ValueError(
             f"`exchange_stages` must be among {', '.join(map(str, stages))}, "
-            f"as `blocks` has {len(blocks)} stages. "
+            f"as `blocks` has {count} stages. "
             f"Received: exchange_stages={exchange_stages}"
-        )
-    if stride_on not in ("3x3", "1x1"):
-        raise ValueError(
-            '`stride_on` must be "3x3" or "1x1". '
-            f"Received: stride_on={stride_on}"
         )

@@ -3,22 +3,25 @@
 As in `resnet_encoder`, a function takes and returns one tensor a branch.
 """
 
+import dataclasses
+
 import keras
 
 from keras_fusion.layers import ResizeLike
-from keras_fusion.models.resnet_encoder import add
-from keras_fusion.models.resnet_encoder import each
+from keras_fusion.models.branch_layers import add
+from keras_fusion.models.branch_layers import each
+from keras_fusion.types import Tensor
 
 # Variance of what a residual branch adds at the start, relative to its input.
 # Without norms it would otherwise double with each of them.
 RESIDUAL = 0.1
 
 
-def decode(pyramid, num_classes, width, dropout, units_in, units_out, pools):
-    """Returns the logits of each branch, as large as the finest maps.
+@dataclasses.dataclass(frozen=True)
+class DecoderSettings:
+    """The sizes of a decoder.
 
-    Args:
-        pyramid: For each stage of the encoder, finest first, its maps.
+    Attributes:
         num_classes: Filters of the classifier.
         width: Filters, except on the coarsest level, which has twice as many.
         dropout: Share dropped from the two coarsest stages and before the
@@ -27,23 +30,57 @@ def decode(pyramid, num_classes, width, dropout, units_in, units_out, pools):
         units_out: The same at its end.
         pools: Poolings of the chain between them.
     """
-    drop = keras.layers.Dropout(dropout, name="decoder_dropout")
-    above = None
+
+    num_classes: int
+    width: int
+    dropout: float
+    units_in: int
+    units_out: int
+    pools: int
+
+
+def decode(
+    pyramid: list[list[Tensor]], settings: DecoderSettings
+) -> list[Tensor]:
+    """Returns the logits of each branch, as large as the finest maps.
+
+    Args:
+        pyramid: For each stage of the encoder, finest first, its maps.
+        settings: `DecoderSettings`.
+    """
+    drop = keras.layers.Dropout(settings.dropout, name="decoder_dropout")
+    above: list[Tensor] | None = None
     for level in range(len(pyramid), 0, -1):
         maps, name = pyramid[level - 1], f"level{level}"
-        filters = 2 * width if above is None else width
         coarse = level > len(pyramid) - 2
         maps = each(drop, maps) if coarse else maps
-        maps = convolve(maps, filters, f"{name}_entry")
-        maps = residual_units(maps, filters, units_in, f"{name}_units_in")
-        if above is not None:
-            maps = convolve(maps, filters, f"{name}_adapt")
-            maps = merge(maps, above, name)
-        maps = each(keras.layers.ReLU(name=f"{name}_relu"), maps)
-        maps = pool_chain(maps, filters, pools, f"{name}_pool")
-        maps = residual_units(maps, filters, units_out, f"{name}_units_out")
+        maps = refine(maps, above, settings, name)
         if level > 1:
-            above = convolve(maps, width, f"{name}_exit")
+            above = convolve(maps, settings.width, f"{name}_exit")
+    return classify(each(drop, maps), settings.num_classes)
+
+
+def refine(
+    maps: list[Tensor],
+    above: list[Tensor] | None,
+    settings: DecoderSettings,
+    name: str,
+) -> list[Tensor]:
+    """One level: its maps, the coarser level above it, and its context."""
+    filters = 2 * settings.width if above is None else settings.width
+    maps = convolve(maps, filters, f"{name}_entry")
+    maps = residual_units(maps, filters, settings.units_in, f"{name}_units_in")
+    if above is not None:
+        maps = convolve(maps, filters, f"{name}_adapt")
+        maps = merge(maps, above, name)
+    maps = each(keras.layers.ReLU(name=f"{name}_relu"), maps)
+    maps = pool_chain(maps, filters, settings.pools, f"{name}_pool")
+    return residual_units(
+        maps, filters, settings.units_out, f"{name}_units_out"
+    )
+
+
+def classify(maps: list[Tensor], num_classes: int) -> list[Tensor]:
     # Without norms the maps start large; small weights start undecided.
     classifier = keras.layers.Conv2D(
         num_classes,
@@ -52,10 +89,12 @@ def decode(pyramid, num_classes, width, dropout, units_in, units_out, pools):
         kernel_initializer=keras.initializers.RandomNormal(stddev=1e-3),
         name="classifier",
     )
-    return each(classifier, each(drop, maps))
+    return each(classifier, maps)
 
 
-def residual_units(branches, filters, count, name):
+def residual_units(
+    branches: list[Tensor], filters: int, count: int, name: str
+) -> list[Tensor]:
     """Adds convolutions of ReLU(x) to ReLU(x), `count` times.
 
     The published code rectifies in place, so the skip carries ReLU(x), not x.
@@ -74,7 +113,9 @@ def residual_units(branches, filters, count, name):
     return branches
 
 
-def pool_chain(branches, filters, count, name):
+def pool_chain(
+    branches: list[Tensor], filters: int, count: int, name: str
+) -> list[Tensor]:
     """Adds what each of a chain of 5x5 poolings sees."""
     chain = branches
     for link in range(1, count + 1):
@@ -88,14 +129,22 @@ def pool_chain(branches, filters, count, name):
     return branches
 
 
-def merge(branches, above, name):
+def merge(
+    branches: list[Tensor], above: list[Tensor], name: str
+) -> list[Tensor]:
     """Adds the coarser level, its corner pixels on the corners."""
     resize = ResizeLike(align_corners=True, name=f"{name}_resize")
     resized = [resize(a, b) for a, b in zip(above, branches, strict=True)]
     return add(branches, resized, f"{name}_merge")
 
 
-def convolve(branches, filters, name, use_bias=False, scale=1.0):
+def convolve(
+    branches: list[Tensor],
+    filters: int,
+    name: str,
+    use_bias: bool = False,
+    scale: float = 1.0,
+) -> list[Tensor]:
     layer = keras.layers.Conv2D(
         filters,
         3,

@@ -1,14 +1,24 @@
+from collections.abc import Sequence
+
 import keras
 
 from keras_fusion.layers import SqueezeExcite
-from keras_fusion.models.squeeze_excite_resnet import check_arguments
-from keras_fusion.models.squeeze_excite_resnet import convolve
-from keras_fusion.models.squeeze_excite_resnet import enter
+from keras_fusion.models.argument_checks import check_channels_last
+from keras_fusion.models.branch_layers import Normalize
+from keras_fusion.models.branch_layers import batch_normalization
+from keras_fusion.models.branch_layers import convolve as convolve_branches
+from keras_fusion.models.image_classifier import classify_pooled
+from keras_fusion.models.image_classifier import stem_of
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
+
+Module = tuple[int, tuple[int, int], tuple[int, int], tuple[str, int]]
+"""Filters of a module's paths, in the order below."""
 
 # Filters of: the 1x1 path; the 3x3 path; the path of two 3x3; the pooled
 # path. A path starts with a 1x1 convolution to its first number. A module
 # without 1x1 path halves the resolution and passes the maxima on.
-INCEPTION_STAGES = (
+INCEPTION_STAGES: tuple[tuple[Module, ...], ...] = (
     (
         (64, (64, 64), (64, 96), ("average", 32)),
         (64, (64, 96), (64, 96), ("average", 64)),
@@ -29,18 +39,18 @@ INCEPTION_STAGES = (
 
 
 def squeeze_excite_inception(
-    num_classes=1000,
-    image_shape=(224, 224, 3),
-    stages=INCEPTION_STAGES,
-    width=64,
-    scale=1.0,
-    ratio=16,
-    stem="imagenet",
-    momentum=0.9,
-    epsilon=1e-5,
-    dropout=0.0,
-    name="squeeze_excite_inception",
-):
+    num_classes: int = 1000,
+    image_shape: Shape = (224, 224, 3),
+    stages: Sequence[Sequence[Module]] = INCEPTION_STAGES,
+    width: int = 64,
+    scale: float = 1.0,
+    ratio: int | None = 16,
+    stem: str = "imagenet",
+    momentum: float = 0.9,
+    epsilon: float = 1e-5,
+    dropout: float = 0.0,
+    name: str = "squeeze_excite_inception",
+) -> keras.Model:
     """Inception with batch normalization whose modules weigh their channels.
 
     Every module runs four paths side by side, a 1x1 convolution, a 3x3, two
@@ -74,8 +84,8 @@ def squeeze_excite_inception(
         logits.
 
     Raises:
-        ValueError: If `stem` has no such meaning, or images have their
-            channels first.
+        ValueError: If `stem` is not one of the above, or if images have
+            their channels first.
 
     Example:
 
@@ -90,60 +100,77 @@ def squeeze_excite_inception(
     - [Hu et al., 2018](https://arxiv.org/abs/1709.01507), figure 2
     - [Ioffe and Szegedy, 2015](https://arxiv.org/abs/1502.03167), appendix
     """
-    check_arguments("3x3", stem)
-    norm = {"momentum": momentum, "epsilon": epsilon}
+    check_channels_last("SqueezeExcite")
+    normalize = batch_normalization(momentum, epsilon)
     image = keras.Input(image_shape, name="image")
-    x = enter(image, width, stem, norm)
+    x = stem_of(image, stem, width, normalize)
     if stem == "imagenet":
-        x = convolve(x, width, 1, 1, "stem2_1", norm)
-        x = convolve(x, 3 * width, 3, 1, "stem2_2", norm)
+        x = convolve(x, width, 1, 1, "stem2_1", normalize)
+        x = convolve(x, 3 * width, 3, 1, "stem2_2", normalize)
         x = pool(x, "max", 2, "stem2_pool")
     for number, modules in enumerate(stages, start=3):
         for letter, filters in zip("abcdefgh", modules, strict=False):
-            place = f"module{number}{letter}"
-            x = module(x, scaled(filters, scale), place, norm)
+            module_name = f"module{number}{letter}"
+            x = module(x, scaled(filters, scale), module_name, normalize)
             if ratio is not None:
-                x = SqueezeExcite(ratio, name=f"{place}_gates")(x)
-    x = keras.layers.GlobalAveragePooling2D(name="pooled")(x)
-    if dropout:
-        x = keras.layers.Dropout(dropout, name="head_dropout")(x)
-    classifier = keras.layers.Dense(num_classes, dtype="float32", name="label")
-    return keras.Model({"image": image}, {"label": classifier(x)}, name=name)
+                x = SqueezeExcite(ratio, name=f"{module_name}_gates")(x)
+    outputs = classify_pooled(x, num_classes, dropout)
+    return keras.Model({"image": image}, outputs, name=name)
 
 
-def scaled(filters, scale):
+def convolve(
+    x: Tensor,
+    filters: int,
+    size: int,
+    strides: int,
+    name: str,
+    normalize: Normalize,
+) -> Tensor:
+    (x,) = convolve_branches(
+        [x], filters, size, strides, lambda kind: f"{name}_{kind}", normalize
+    )
+    return x
+
+
+def scaled(filters: Module, scale: float) -> Module:
     single, small, large, (kind, pooled) = filters
 
-    def scaled_one(width):
+    def scaled_one(width: int) -> int:
         return max(1, round(scale * width)) if width else 0
 
     return (
         scaled_one(single),
-        tuple(map(scaled_one, small)),
-        tuple(map(scaled_one, large)),
+        (scaled_one(small[0]), scaled_one(small[1])),
+        (scaled_one(large[0]), scaled_one(large[1])),
         (kind, scaled_one(pooled)),
     )
 
 
-def module(x, filters, name, norm):
+def module(
+    x: Tensor, filters: Module, name: str, normalize: Normalize
+) -> Tensor:
     single, small, large, (kind, pooled) = filters
     strides = 1 if single else 2
     paths = []
     if single:
-        paths.append(convolve(x, single, 1, 1, f"{name}_single", norm))
-    path = convolve(x, small[0], 1, 1, f"{name}_small1", norm)
-    paths.append(convolve(path, small[1], 3, strides, f"{name}_small2", norm))
-    path = convolve(x, large[0], 1, 1, f"{name}_large1", norm)
-    path = convolve(path, large[1], 3, 1, f"{name}_large2", norm)
-    paths.append(convolve(path, large[1], 3, strides, f"{name}_large3", norm))
+        paths.append(convolve(x, single, 1, 1, f"{name}_single", normalize))
+    path = convolve(x, small[0], 1, 1, f"{name}_small1", normalize)
+    paths.append(
+        convolve(path, small[1], 3, strides, f"{name}_small2", normalize)
+    )
+    path = convolve(x, large[0], 1, 1, f"{name}_large1", normalize)
+    path = convolve(path, large[1], 3, 1, f"{name}_large2", normalize)
+    paths.append(
+        convolve(path, large[1], 3, strides, f"{name}_large3", normalize)
+    )
     path = pool(x, kind, strides, f"{name}_pool")
     if pooled:
-        path = convolve(path, pooled, 1, 1, f"{name}_pooled", norm)
+        path = convolve(path, pooled, 1, 1, f"{name}_pooled", normalize)
     paths.append(path)
     return keras.layers.Concatenate(name=f"{name}_paths")(paths)
 
 
-def pool(x, kind, strides, name):
+def pool(x: Tensor, kind: str, strides: int, name: str) -> Tensor:
     layer = {
         "max": keras.layers.MaxPooling2D,
         "average": keras.layers.AveragePooling2D,

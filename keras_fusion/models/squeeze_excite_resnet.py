@@ -1,23 +1,38 @@
+from collections.abc import Collection
+from collections.abc import Sequence
+
 import keras
 
 from keras_fusion.layers import SqueezeExcite
-from keras_fusion.models.resnet_encoder import channel_axis
+from keras_fusion.models.argument_checks import check_channels_last
+from keras_fusion.models.bottleneck import Bottleneck
+from keras_fusion.models.bottleneck import check_stride_on
+from keras_fusion.models.bottleneck import residual
+from keras_fusion.models.bottleneck import stages_of
+from keras_fusion.models.branch_layers import Normalize
+from keras_fusion.models.branch_layers import batch_normalization
+from keras_fusion.models.branch_layers import convolve
+from keras_fusion.models.branch_layers import each
+from keras_fusion.models.image_classifier import classify_pooled
+from keras_fusion.models.image_classifier import stem_of
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 def squeeze_excite_resnet(
-    num_classes=1000,
-    image_shape=(224, 224, 3),
-    blocks=(3, 4, 6, 3),
-    width=64,
-    ratio=16,
-    gated_stages=None,
-    stride_on="1x1",
-    stem="imagenet",
-    momentum=0.9,
-    epsilon=1e-5,
-    dropout=0.0,
-    name="squeeze_excite_resnet",
-):
+    num_classes: int = 1000,
+    image_shape: Shape = (224, 224, 3),
+    blocks: Sequence[int] = (3, 4, 6, 3),
+    width: int = 64,
+    ratio: int | None = 16,
+    gated_stages: Collection[int] | None = None,
+    stride_on: str = "1x1",
+    stem: str = "imagenet",
+    momentum: float = 0.9,
+    epsilon: float = 1e-5,
+    dropout: float = 0.0,
+    name: str = "squeeze_excite_resnet",
+) -> keras.Model:
     """ResNet whose blocks weigh their channels before the addition.
 
     A bottleneck of 1x1, 3x3 and 1x1 convolutions, each normalized, ends in a
@@ -52,8 +67,8 @@ def squeeze_excite_resnet(
         logits.
 
     Raises:
-        ValueError: If `stride_on` or `stem` have no such meaning, if there is
-            no such stage, or if images have their channels first.
+        ValueError: If `stride_on`, `stem` or `gated_stages` is not one of the
+            above, or if images have their channels first.
 
     Example:
 
@@ -73,94 +88,50 @@ def squeeze_excite_resnet(
       layout of its released models
     - [He et al., 2016](https://arxiv.org/abs/1512.03385)
     """
-    check_arguments(stride_on, stem)
-    norm = {"momentum": momentum, "epsilon": epsilon}
-    image = keras.Input(image_shape, name="image")
-    x = enter(image, width, stem, norm)
+    check_channels_last("SqueezeExcite")
+    check_stride_on(stride_on)
+    numbers = range(1, len(blocks) + 1)
     if gated_stages is None:
-        gated_stages = range(1, len(blocks) + 1)
-    if not set(gated_stages) <= set(range(1, len(blocks) + 1)):
+        gated_stages = numbers
+    if not set(gated_stages) <= set(numbers):
         raise ValueError(
             f"`gated_stages` must be of 1 to {len(blocks)}, the stages of "
             f"`blocks`. Received: gated_stages={gated_stages}"
         )
-    for stage, count in enumerate(blocks, start=1):
-        for block in range(1, count + 1):
-            first = block == 1
-            x = bottleneck(
-                x,
-                filters=width * 2 ** (stage - 1),
-                strides=2 if first and stage > 1 else 1,
-                project=first,
-                stride_on=stride_on,
-                ratio=ratio if stage in gated_stages else None,
-                norm=norm,
-                name=f"stage{stage}_block{block}",
-            )
-    x = keras.layers.GlobalAveragePooling2D(name="pooled")(x)
-    if dropout:
-        x = keras.layers.Dropout(dropout, name="head_dropout")(x)
-    classifier = keras.layers.Dense(num_classes, dtype="float32", name="label")
-    return keras.Model({"image": image}, {"label": classifier(x)}, name=name)
+    normalize = batch_normalization(momentum, epsilon)
+    image = keras.Input(image_shape, name="image")
+    x = stem_of(image, stem, width, normalize)
+    for bottlenecks in stages_of(blocks, width, stride_on):
+        for block in bottlenecks:
+            gated = block.stage in gated_stages
+            x = bottleneck(x, block, ratio if gated else None, normalize)
+    outputs = classify_pooled(x, num_classes, dropout)
+    return keras.Model({"image": image}, outputs, name=name)
 
 
-def enter(image, width, stem, norm):
-    if stem == "small":
-        return convolve(image, width, 3, 1, "stem", norm)
-    x = convolve(image, width, 7, 2, "stem", norm)
-    pool = keras.layers.MaxPooling2D(
-        3, strides=2, padding="same", name="stem_pool"
-    )
-    return pool(x)
-
-
-def bottleneck(x, filters, strides, project, stride_on, ratio, norm, name):
-    shortcut = x
-    if project:
-        shortcut = convolve(
-            x, 4 * filters, 1, strides, f"{name}_0", norm, relu=False
+def bottleneck(
+    x: Tensor, block: Bottleneck, ratio: int | None, normalize: Normalize
+) -> Tensor:
+    def convolve_at(
+        branches: list[Tensor],
+        number: int,
+        filters: int,
+        size: int,
+        strides: int = 1,
+        relu: bool = True,
+    ) -> list[Tensor]:
+        return convolve(
+            branches,
+            filters,
+            size,
+            strides,
+            lambda kind: f"{block.name}_{number}_{kind}",
+            normalize,
+            relu,
         )
-    first, second = (strides, 1) if stride_on == "1x1" else (1, strides)
-    x = convolve(x, filters, 1, first, f"{name}_1", norm)
-    x = convolve(x, filters, 3, second, f"{name}_2", norm)
-    x = convolve(x, 4 * filters, 1, 1, f"{name}_3", norm, relu=False)
-    if ratio is not None:
-        x = SqueezeExcite(ratio, name=f"{name}_gates")(x)
-    x = keras.layers.Add(name=f"{name}_add")([x, shortcut])
-    return keras.layers.ReLU(name=f"{name}_output")(x)
 
+    def gate(branches: list[Tensor]) -> list[Tensor]:
+        return each(SqueezeExcite(ratio, name=f"{block.name}_gates"), branches)
 
-def convolve(x, filters, size, strides, name, norm, relu=True):
-    """Convolution without bias, normalization and, unless told not to, ReLU."""
-    if strides > 1 and size > 1:
-        # "same" would pad a strided convolution on one side only.
-        pad = keras.layers.ZeroPadding2D(size // 2, name=f"{name}_padding")
-        x = pad(x)
-    x = keras.layers.Conv2D(
-        filters,
-        size,
-        strides=strides,
-        padding="valid" if strides > 1 else "same",
-        use_bias=False,
-        kernel_initializer="he_normal",
-        name=f"{name}_conv",
-    )(x)
-    x = keras.layers.BatchNormalization(name=f"{name}_norm", **norm)(x)
-    return keras.layers.ReLU(name=f"{name}_relu")(x) if relu else x
-
-
-def check_arguments(stride_on, stem):
-    if channel_axis() != -1:
-        raise ValueError(
-            "Images with channels last are expected, as SqueezeExcite gates "
-            "the last axis. Received: image_data_format=channels_first"
-        )
-    if stride_on not in ("3x3", "1x1"):
-        raise ValueError(
-            '`stride_on` must be "3x3" or "1x1". '
-            f"Received: stride_on={stride_on}"
-        )
-    if stem not in ("imagenet", "small"):
-        raise ValueError(
-            f'`stem` must be "imagenet" or "small". Received: stem={stem}'
-        )
+    (x,) = residual([x], block, convolve_at, None if ratio is None else gate)
+    return x

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-import applications
 from applications import cli
-from tests.applications import toy_task
+from tests import toy as toy_fixture
 
 ROOT = Path(__file__).parents[2]
 START = (
@@ -17,13 +16,7 @@ START = (
     "from tests.applications import toy_task; toy_task.main()"
 )
 
-
-@pytest.fixture(scope="session", autouse=True)
-def toy():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(applications.TASKS, "toy", "tell the sign of a sum")
-        patch.setitem(sys.modules, "applications.toy", toy_task)
-        yield toy_task
+toy = toy_fixture.toy
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 
 from applications import cli
-from applications import runs
+from applications import files
 from applications import settings
+from applications.runs import Run
 from tests.applications.conftest import ROOT
 
 
@@ -76,11 +77,11 @@ def test_evaluate_writes_the_keys_of_the_metrics(trained, capsys):
         flags = ["--run", str(trained), "--split", split]
         assert cli.main(["toy", "evaluate", *flags]) == 0
     assert "accuracy" in capsys.readouterr().out
-    metrics = runs.read_json(trained / "metrics.json")
-    again = runs.read_json(trained / "evaluate-validation.json")
+    metrics = files.read_json(trained / "metrics.json")
+    again = files.read_json(trained / "evaluate-validation.json")
     for name in ("accuracy", "split", "parameters", "versions"):
         assert again[name] == metrics[name]
-    assert runs.read_json(trained / "evaluate-test.json")["split"] == "test"
+    assert files.read_json(trained / "evaluate-test.json")["split"] == "test"
 
 
 def test_a_run_is_found_by_its_name(trained, capsys):
@@ -134,7 +135,7 @@ def test_a_config_file_gives_the_values_that_flags_change(
     )
     assert received == [
         toy.Config(modalities=("a", "b"), epochs=8, seed=5),
-        runs.read_config(trained, toy.Config),
+        Run("toy", trained).config,
     ]
 
 
@@ -156,8 +157,8 @@ def test_unknown_words_are_named(fail):
         ("--epochs", "many", "--epochs"),
         ("--batch-size", "0", "batch_size must be at least 1"),
         ("--devices", "0", "devices must be at least 1"),
-        ("--learning-rate", "nan", "learning_rate must be a positive number"),
-        ("--seed", "-1", "seed must be between 0"),
+        ("--learning-rate", "nan", "learning_rate must be a finite number"),
+        ("--seed", "-1", "seed must be at least 0"),
         ("--name", "a/b", "name must be"),
         ("--name", "", "name must be"),
         ("--data-dir", "absent", "data_dir must be an existing folder"),
@@ -175,9 +176,12 @@ def test_a_wrong_value_is_one_line(fail, tmp_path, flag, value, message):
     "text, message",
     [
         ('{"epoch": 3}', "unknown settings: epoch;"),
-        ('{"epochs": "many"}', "epochs must be int, received 'many'"),
-        ('{"epochs": true}', "epochs must be int"),
-        ('{"modalities": "rgb"}', "modalities must be tuple"),
+        (
+            '{"epochs": "many"}',
+            "epochs must be a valid integer, received 'many'",
+        ),
+        ('{"epochs": true}', "epochs must be a valid integer"),
+        ('{"modalities": "rgb"}', "modalities must be a valid array"),
         ('{"strategy": "two"}', "strategy must be"),
         ("[1]", "must hold a JSON object"),
         ("{", "is not JSON"),
@@ -207,17 +211,19 @@ def test_a_run_that_is_not_there_lists_those_that_are(fail, trained):
 
 def test_an_unfinished_run_says_how_to_finish_it(fail, toy, tmp_path):
     run = tmp_path / "toy" / "half"
-    runs.write(run / "config.json", settings.to_json(toy.Config(width=2)))
+    files.write(run / "config.json", settings.to_json(toy.Config(width=2)))
     assert "train --name half" in fail("toy", "export", "--run", run)
 
 
 def test_damaged_files_of_a_run_are_named(fail, trained, tmp_path):
     run = tmp_path / "damaged"
     text = (trained / "config.json").read_text()
-    runs.write(run / "config.json", text)
+    files.write(run / "config.json", text)
     (run / "model.keras").write_bytes(b"PK cut short")
-    assert "model.keras cannot be read" in fail("toy", "evaluate", "--run", run)
-    runs.write(run / "config.json", text[:20])
+    assert "model.keras could not be read" in fail(
+        "toy", "evaluate", "--run", run
+    )
+    files.write(run / "config.json", text[:20])
     assert "config.json is not JSON" in fail("toy", "evaluate", "--run", run)
 
 

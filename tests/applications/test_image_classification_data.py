@@ -7,13 +7,12 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from applications.image_classification import sources
 from applications.image_classification.config import Config
-from applications.image_classification.config import prepare
 from applications.image_classification.data import augment
 from applications.image_classification.data import interleaved
 from applications.image_classification.data import load_data
 from applications.image_classification.data import standardize
-from applications.image_classification.sources import labeled_splits
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +28,17 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def config(folder):
-    return prepare(
-        Config(data_dir=str(folder), batch_size=7, standardize="unit")
-    )
+    given = Config(data_dir=str(folder), batch_size=7, standardize="unit")
+    return load_data(given).config
 
 
 def batches(config, count, first_epoch=0):
-    train = load_data(config, first_epoch).train
+    train, _ = load_data(config).train(first_epoch)
     return list(itertools.islice(train.as_numpy_iterator(), count))
+
+
+def read(config, split):
+    return sources.find(config).splits[split]()
 
 
 def numbers(batch):
@@ -51,7 +53,7 @@ def test_the_data_decide_classes_and_shape(config):
 
 
 def test_an_epoch_shows_every_image_at_most_once_with_its_class(config):
-    steps = load_data(config).steps_per_epoch
+    steps = load_data(config).train()[1]
     # Of 30 and 10 images a tenth each is held out.
     assert steps == 36 // 7
     for epoch in range(2):
@@ -64,7 +66,7 @@ def test_an_epoch_shows_every_image_at_most_once_with_its_class(config):
 
 def test_batches_are_a_function_of_seed_and_epoch(config):
     config = dataclasses.replace(config, mirror=True, shift=2)
-    steps = load_data(config).steps_per_epoch
+    steps = load_data(config).train()[1]
     whole = batches(config, 3 * steps)
     resumed = batches(config, 2 * steps, first_epoch=1)
     for one, two in zip(whole[steps:], resumed, strict=True):
@@ -82,15 +84,16 @@ def test_batches_are_a_function_of_seed_and_epoch(config):
 
 
 def test_no_held_out_image_is_trained_on(config):
+    _, validation = load_data(config).split("validation")
     held = [
         number
-        for batch in load_data(config).validation.as_numpy_iterator()
+        for batch in validation.as_numpy_iterator()
         for number in numbers(batch)
     ]
-    steps = load_data(config).steps_per_epoch
+    steps = load_data(config).train()[1]
     trained = {n for batch in batches(config, steps) for n in numbers(batch)}
     assert held and not trained & set(held)
-    assert load_data(config).test is None
+    assert load_data(config).names == ("train", "validation")
 
 
 def test_classes_take_turns_where_nothing_is_learned():
@@ -165,24 +168,25 @@ def test_without_augmentation_images_stay_as_they_are(places):
 
 
 def test_a_limit_takes_the_first_of_every_class(config):
-    limited = labeled_splits(dataclasses.replace(config, limit=3))
-    assert np.bincount(limited["train"].labels).tolist() == [3, 3]
-    whole = labeled_splits(config)
-    assert len(limited["validation"].labels) == len(whole["validation"].labels)
-    first = limited["train"].images[limited["train"].labels == 0]
+    few = dataclasses.replace(config, limit=3)
+    limited = read(few, "train")
+    assert np.bincount(limited.labels).tolist() == [3, 3]
+    held = read(few, "validation"), read(config, "validation")
+    assert len(held[0].labels) == len(held[1].labels)
+    first = limited.images[limited.labels == 0]
     np.testing.assert_array_equal(first[:, 0, 0, 0], [0, 1, 2])
 
 
 def test_images_are_brought_to_the_shape_that_is_asked_for(config):
     for shape in ((8, 8, 3), (2, 3, 1)):
         other = dataclasses.replace(config, image_shape=shape)
-        images = labeled_splits(other)["train"].images
+        images = read(other, "train").images
         assert images.shape[1:] == shape
         assert sorted(images[:, 0, 0, 0]) == sorted(
-            labeled_splits(config)["train"].images[:, 0, 0, 0]
+            read(config, "train").images[:, 0, 0, 0]
         )
     shape = (16, 16, 3)
-    digits = labeled_splits(Config(image_shape=shape, classes=()))["train"]
+    digits = read(Config(image_shape=shape, classes=()), "train")
     assert digits.images.shape[1:] == shape
 
 
@@ -224,10 +228,14 @@ class Levels(tfds.core.GeneratorBasedBuilder):
 def test_a_prepared_tfds_set_is_read_from_its_folder(tmp_path):
     builder = Levels(data_dir=tmp_path)
     builder.download_and_prepare(file_format="tfrecord")
-    config = prepare(Config(data_dir=str(builder.data_dir), held_out=0.2))
+    config = load_data(
+        Config(data_dir=str(builder.data_dir), held_out=0.2)
+    ).config
     assert config.classes == ("x", "y", "z")
     assert config.image_shape == (4, 6, 3)
-    splits = labeled_splits(config)
+    splits = {
+        name: part() for name, part in sources.find(config).splits.items()
+    }
     sizes = {name: len(split.labels) for name, split in splits.items()}
     assert sizes == {"train": 24, "validation": 6, "test": 6}
     for split in splits.values():
@@ -237,10 +245,10 @@ def test_a_prepared_tfds_set_is_read_from_its_folder(tmp_path):
 
 
 def test_a_set_that_is_not_there_is_one_error():
-    with pytest.raises(ValueError, match="'no_such_set' cannot be had"):
-        prepare(Config(dataset="no_such_set"))
+    with pytest.raises(ValueError, match="'no_such_set' could not be loaded"):
+        load_data(Config(dataset="no_such_set"))
 
 
 def test_a_batch_larger_than_the_training_part_is_refused(config):
     with pytest.raises(ValueError, match="36 examples, fewer than a batch of"):
-        load_data(dataclasses.replace(config, batch_size=37))
+        load_data(dataclasses.replace(config, batch_size=37)).train()

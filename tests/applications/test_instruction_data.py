@@ -8,7 +8,6 @@ from applications.instruction_following import data
 from applications.instruction_following import episodes
 from applications.instruction_following import instructions
 from applications.instruction_following.config import Config
-from applications.instruction_following.config import prepare
 from applications.instruction_following.rendering import BOARD
 from applications.instruction_following.rendering import looks
 from applications.instruction_following.rendering import render
@@ -97,7 +96,6 @@ def one_episode(**note):
 
 def test_single_moves_are_read_and_nobody_who_wrote_them(tmp_path):
     (tmp_path / "dev.json").write_text(json.dumps(one_episode()))
-    assert episodes.read(tmp_path, "train") is None
     read = episodes.read(tmp_path, "validation")
     assert read.texts == ("move it up", "up")
     np.testing.assert_array_equal(read.board, [0, 0])
@@ -125,11 +123,11 @@ def test_unreadable_files_explain_themselves(tmp_path, content, message):
 
 def small(**changes):
     settings = {"boards": 40, "batch_size": 8, "epochs": 1} | changes
-    return prepare(Config(**settings))
+    return data.load_data(Config(**settings)).config
 
 
 def batches(config, first_epoch, count):
-    dataset = data.load_data(config, first_epoch).train.take(count)
+    dataset = data.load_data(config).train(first_epoch)[0].take(count)
     return [
         {name: value.numpy() for part in batch for name, value in part.items()}
         for batch in dataset
@@ -146,7 +144,7 @@ def batches(config, first_epoch, count):
 )
 def test_training_data_is_a_function_of_seed_and_epoch(changes):
     config = small(**changes)
-    steps = data.load_data(config).steps_per_epoch
+    steps = data.load_data(config).train()[1]
     twice = batches(config, 0, 2 * steps)
     later = batches(config, 1, steps)
     for expected, received in zip(twice[steps:], later, strict=True):
@@ -160,7 +158,7 @@ def test_training_data_is_a_function_of_seed_and_epoch(changes):
 
 def test_an_epoch_shows_every_state_of_every_demonstration_once():
     config = small(boards=16, batch_size=1)
-    part = data.Part(data.sources.splits(config)["train"], config)
+    part = data.Part(data.sources.find(config).splits["train"](), config)
     shown = batches(config, 0, part.demonstrations.length.sum())
     stops = sum(int((b["direction"] == 4).sum()) for b in shown)
     assert stops == 16
@@ -170,7 +168,7 @@ def test_an_epoch_shows_every_state_of_every_demonstration_once():
 
 def test_mirrored_states_ask_for_mirrored_moves():
     config = small()
-    part = data.Part(data.sources.splits(config)["train"], config)
+    part = data.Part(data.sources.find(config).splits["train"](), config)
     rows = np.arange(20)
     plain, wanted = data.policy_batch(part, rows, rows % 2, (False, False))
     turned, asked = data.policy_batch(part, rows, rows % 2, (True, False))
@@ -184,7 +182,7 @@ def test_mirrored_states_ask_for_mirrored_moves():
 
 def test_older_frames_are_black_at_first_and_then_the_past():
     config = small(frames=3)
-    part = data.Part(data.sources.splits(config)["train"], config)
+    part = data.Part(data.sources.find(config).splits["train"](), config)
     row, times = np.zeros(2, int), np.arange(2)
     inputs, _ = data.policy_batch(part, row, times, (False, False))
     first, second = inputs["picture"]
@@ -203,7 +201,7 @@ def test_a_goal_pixel_is_the_cell_in_which_the_goal_is():
 
 def test_what_a_planner_is_to_see_is_in_the_picture():
     config = small(agent="planner", resolution=40)
-    part = data.Part(data.sources.splits(config)["train"], config)
+    part = data.Part(data.sources.find(config).splits["train"](), config)
     inputs, targets = data.planner_batch(
         part, np.arange(10), np.zeros(10, int), (False, False)
     )

@@ -1,6 +1,7 @@
 import dataclasses
 import inspect
 import json
+import re
 import shutil
 
 import numpy as np
@@ -9,13 +10,16 @@ import tensorflow as tf
 from PIL import Image
 
 from applications import cli
+from applications import files
 from applications import instruction_following
-from applications import runs
+from applications import settings
 from applications.instruction_following import pictures
 from applications.instruction_following import predictions
 from applications.instruction_following import scores
 from applications.instruction_following.config import PRESETS
 from applications.instruction_following.config import Config
+from applications.runs import Run
+from keras_fusion import models
 
 TASK = "instruction_following"
 TINY = (
@@ -67,7 +71,7 @@ def planner(blocks, tmp_path_factory):
 
 
 def test_a_run_holds_what_it_promises(run):
-    metrics = runs.read_json(run / "metrics.json")
+    metrics = files.read_json(run / "metrics.json")
     for measured in (metrics, *metrics["baselines"].values()):
         assert set(scores.KEYS) <= set(measured)
         ends = measured["mean_end_distance"]
@@ -86,9 +90,9 @@ def test_a_run_holds_what_it_promises(run):
 def test_evaluation_knows_the_names_of_the_data(run, split, capsys):
     command = [TASK, "evaluate", "--run", str(run), "--split", split]
     assert cli.main(command) == 0
-    written = runs.read_json(run / f"evaluate-{split}.json")
+    written = files.read_json(run / f"evaluate-{split}.json")
     assert written["split"] == split
-    trained = runs.read_json(run / "metrics.json")
+    trained = files.read_json(run / "metrics.json")
     same = written["mean_end_distance"] == trained["mean_end_distance"]
     assert same == (split != "test")
     shown = capsys.readouterr().out
@@ -142,21 +146,19 @@ def test_the_export_agrees_with_the_model(run):
 def test_a_planner_learns_from_people_and_needs_no_training_file_later(
     planner, blocks, tmp_path
 ):
-    metrics = runs.read_json(planner / "metrics.json")
+    metrics = files.read_json(planner / "metrics.json")
     assert metrics["modalities"] == ["picture", "text"]
     shutil.copy(blocks / "test.json", tmp_path)
     command = [TASK, "evaluate", "--run", str(planner)]
     flags = ["--data-dir", str(tmp_path), "--split", "test"]
     assert cli.main([*command, *flags]) == 0
-    written = runs.read_json(planner / "evaluate-test.json")
+    written = files.read_json(planner / "evaluate-test.json")
     stop = written["baselines"]["stop"]["mean_end_distance"]
     assert stop > written["baselines"]["oracle"]["mean_end_distance"]
 
 
 def test_a_planner_is_given_no_places_outside_training(planner):
-    from applications import training
-
-    model = training.load_model(planner)
+    model = Run(TASK, planner).model()
     assert set(model.input) == {"picture", "text"}
 
 
@@ -192,8 +194,8 @@ def test_moves_are_told_in_words():
         (("--modalities", "state", "text"), "for a planner"),
         (("--modalities", "text"), "picture and text"),
         (("--learning", "dqn", "--strategy", "mirrored"), "--strategy one"),
-        (("--dropout", "1"), "dropout=1"),
-        (("--resolution", "4"), "resolution=4"),
+        (("--dropout", "1"), "dropout must be less than 1"),
+        (("--resolution", "4"), "resolution must be at least 8"),
         (("--batch-size", "100000"), "--batch-size"),
         (("--fusion", "magic"), "fusion"),
         (("--learning", "bandit", "--mirror"), "drop --mirror"),
@@ -244,10 +246,17 @@ def test_every_setting_is_read():
             for name in ("learning", "players", "sources")
         }
     )
-    common = {field.name for field in dataclasses.fields(Config.__mro__[1])}
+    common = {field.name for field in dataclasses.fields(settings.Settings)}
     own = {field.name for field in dataclasses.fields(Config)} - common
-    unread = {name for name in own if f"config.{name}" not in text}
-    assert not unread
+    read = {n for n in own if re.search(rf"(config|self)\.{n}\b", text)}
+    selected = set(settings.select(Config(), models.instruction_agent))
+    assert own == read | (selected & own)
+    # What of the builder no setting reaches.
+    arguments = set(inspect.signature(models.instruction_agent).parameters)
+    computed = {"num_blocks", "num_words", "picture_shape", "goal"}
+    assert arguments - selected - computed == {
+        *("direction_units", "block_units", "name"),
+    }
 
 
 def test_the_published_preset_has_the_published_weights():

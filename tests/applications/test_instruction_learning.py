@@ -17,7 +17,7 @@ from applications.instruction_following import scores
 from applications.instruction_following.batched_world import BatchedWorld
 from applications.instruction_following.config import PRESETS
 from applications.instruction_following.config import Config
-from applications.instruction_following.config import prepare
+from applications.runs import Run
 
 TASK = "instruction_following"
 TINY = Config(
@@ -33,7 +33,7 @@ TINY = Config(
 
 
 def prepared(**changes):
-    return prepare(dataclasses.replace(TINY, **changes))
+    return data.load_data(dataclasses.replace(TINY, **changes)).config
 
 
 def heads(rng, states=1, blocks=20):
@@ -68,7 +68,8 @@ def test_uniform_heads_make_each_move_a_hundredth_and_stop_a_fifth():
 def test_the_untrained_greedy_agent_is_the_stop_baseline():
     config = prepared(published_start=True)
     agent = model_module.build_model(config)
-    metrics = scores.measure(agent, data.load_data(config).validation, config)
+    _, dataset = data.load_data(config).split("validation")
+    metrics = scores.measure(agent, dataset, config)
     stop = metrics["baselines"]["stop"]
     assert {key: metrics[key] for key in stop} == stop
 
@@ -210,7 +211,7 @@ def test_training_runs_for_all_its_epochs_and_moves_every_weight(
     assert set(metrics["baselines"]) == {"stop", "random", "oracle"}
     keras.utils.set_random_seed(config.seed)
     first = model_module.build_model(config)
-    last = training.load_model(tmp_path / TASK / "default")
+    last = Run(TASK, tmp_path / TASK / "default").model()
     for before, after in zip(
         first.trainable_weights, last.trainable_weights, strict=True
     ):
@@ -234,7 +235,7 @@ def test_after_the_demonstrations_the_direction_head_starts_anew():
 def test_demonstrated_episodes_are_played_as_demonstrated():
     config = prepared(learning="bandit")
     agent = model_module.build_model(config)
-    x, y = next(iter(data.load_data(config).train))
+    x, y = next(iter(data.load_data(config).train()[0]))
     x, y = scores.arrays(x), scores.arrays(y)
     met = agent.playing.episodes(x, y, teach=True)
     counts = np.bincount(met["episode"], minlength=len(y["length"]))
@@ -247,7 +248,7 @@ def test_demonstrated_episodes_are_played_as_demonstrated():
 
 def test_a_planner_that_knows_the_goal_does_as_well_as_the_oracle():
     config = prepared(agent="planner", modalities=("state", "text"))
-    dataset = data.load_data(config).validation
+    dataset = data.load_data(config).split("validation")[1]
     inputs, targets = map(scores.arrays, next(iter(dataset)))
 
     def knowing(given):

@@ -7,12 +7,12 @@ import tensorflow as tf
 from PIL import Image
 
 from applications.datasets import rooms
+from applications.inputs.mask import IGNORE
 from applications.semantic_segmentation import data
+from applications.semantic_segmentation import sources
 from applications.semantic_segmentation.config import Config
-from applications.semantic_segmentation.data import IGNORE
 from applications.semantic_segmentation.data import load_data
 from applications.semantic_segmentation.data import unlabeled
-from applications.semantic_segmentation.sources import describe
 
 HEIGHT, WIDTH = 12, 20
 COUNT = 7
@@ -31,7 +31,9 @@ def write_places(folder, split, count, first=0, size=(HEIGHT, WIDTH)):
     """Every pixel holds its own place: as coordinates, as number, as label."""
     rows, columns = np.indices(size)
     number = (rows * WIDTH + columns).astype("uint8")
-    place = np.stack([rows, columns], axis=-1).astype("float32")
+    place = np.stack([rows, columns, number], axis=-1).astype("float32")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "classes.txt").write_text("\n".join(CLASSES))
     for index in range(first, first + count):
         here = folder / split
         write(here / "place" / f"{index}.npy", place)
@@ -47,7 +49,6 @@ def config(tmp_path):
     return Config(
         data_dir=str(tmp_path),
         modalities=("place", "number", "mark"),
-        classes=CLASSES,
         batch_size=3,
         crop=8,
         scale=(1.0, 1.0),
@@ -58,7 +59,7 @@ def config(tmp_path):
 
 
 def batches(config, count, first_epoch=0):
-    train = load_data(config, first_epoch).train
+    train, _ = load_data(config).train(first_epoch)
     return list(itertools.islice(train.as_numpy_iterator(), count))
 
 
@@ -133,7 +134,7 @@ def test_small_images_are_padded_with_zeros_and_ignored_labels(config):
 
 
 def test_an_epoch_shows_every_example_at_most_once_in_a_new_order(config):
-    steps = load_data(config).steps_per_epoch
+    steps = load_data(config).train()[1]
     assert steps == COUNT // config.batch_size
     marks = [
         inputs["mark"][:, 0, 0, 0] for inputs, _ in batches(config, 6 * steps)
@@ -146,7 +147,7 @@ def test_an_epoch_shows_every_example_at_most_once_in_a_new_order(config):
 
 def test_a_later_first_epoch_gives_what_skipping_epochs_gives(config):
     config = dataclasses.replace(config, jitter=0.3, scale=(0.7, 1.6))
-    steps = load_data(config).steps_per_epoch
+    steps = load_data(config).train()[1]
     for epoch in (1, 3):
         skipped = batches(config, (epoch + 2) * steps)[epoch * steps :]
         assert_equal_batches(batches(config, 2 * steps, epoch), skipped)
@@ -169,7 +170,7 @@ def test_examples_too_large_for_memory_give_the_same(config, monkeypatch):
     kept = batches(config, 4)
     monkeypatch.setattr(data, "MEMORY_BYTES", 0)
     assert_equal_batches(kept, batches(config, 4))
-    validation = load_data(config).validation.as_numpy_iterator()
+    validation = load_data(config).split("validation")[1].as_numpy_iterator()
     assert [len(inputs["mark"]) for inputs, _ in validation] == [1, 1, 1]
 
 
@@ -192,27 +193,31 @@ def test_jitter_is_one_line_per_image_and_modality(config):
 def test_evaluation_keeps_whole_images_and_the_last_batch(config):
     loaded = load_data(dataclasses.replace(config, batch_size=2))
     sizes = []
-    for inputs, targets in loaded.validation.as_numpy_iterator():
+    for inputs, targets in loaded.split("validation")[1].as_numpy_iterator():
         sizes.append(len(inputs["mark"]))
         expected = np.arange(HEIGHT * WIDTH).reshape(1, HEIGHT, WIDTH)
         assert (targets["ensemble"] == expected).all()
         assert (inputs["number"] == expected[..., None]).all()
     assert sizes == [2, 1]
-    assert loaded.test is None
+    assert loaded.names == ("train", "validation")
 
 
 def test_images_of_different_sizes_are_evaluated_one_by_one(config, tmp_path):
     write_places(tmp_path, "validation", 1, first=50, size=(9, 11))
     shapes = [
         targets["mark"].shape
-        for _, targets in load_data(config).validation.as_numpy_iterator()
+        for _, targets in load_data(config)
+        .split("validation")[1]
+        .as_numpy_iterator()
     ]
     assert shapes == [(1, HEIGHT, WIDTH)] * 3 + [(1, 9, 11)]
 
 
 def test_standardized_images_have_zero_mean_and_unit_variance(config):
     config = dataclasses.replace(config, standardize="image")
-    inputs, _ = next(load_data(config).validation.as_numpy_iterator())
+    inputs, _ = next(
+        load_data(config).split("validation")[1].as_numpy_iterator()
+    )
     for name in ("place", "number"):
         flat = inputs[name].reshape(len(inputs[name]), -1)
         np.testing.assert_allclose(flat.mean(axis=1), 0, atol=1e-4)
@@ -227,7 +232,6 @@ def test_published_standardization_has_the_published_constants(tmp_path):
     write(folder / "label/1.png", np.zeros((4, 4), "uint8"))
     config = Config(
         data_dir=str(tmp_path),
-        classes=("a",),
         batch_size=1,
         crop=4,
         scale=(1.0, 1.0),
@@ -245,7 +249,9 @@ def test_published_standardization_has_the_published_constants(tmp_path):
 
 def test_resize_brings_the_short_side_to_its_length(config):
     config = dataclasses.replace(config, resize=6)
-    inputs, targets = next(load_data(config).validation.as_numpy_iterator())
+    inputs, targets = next(
+        load_data(config).split("validation")[1].as_numpy_iterator()
+    )
     assert targets["mark"].shape == (3, 6, 10)
     rows, columns = np.divmod(targets["mark"], WIDTH)
     # Centers of 2 x 2 blocks lie half a pixel from the label's pixel.
@@ -261,7 +267,7 @@ def test_unlabeled_images_come_with_their_id_and_original_size(
     config = dataclasses.replace(config, resize=6)
     for path in (tmp_path / "validation/label").iterdir():
         path.unlink()
-    found = list(unlabeled(config, str(tmp_path / "validation")))
+    found = list(unlabeled(config, tmp_path / "validation"))
     assert [identifier for identifier, _, _ in found] == ["7", "8", "9"]
     for identifier, inputs, size in found:
         assert size == (HEIGHT, WIDTH)
@@ -272,7 +278,7 @@ def test_unlabeled_images_come_with_their_id_and_original_size(
 
 def test_a_folder_of_splits_is_predicted_by_its_last_part(config, tmp_path):
     write_places(tmp_path, "test", 1, first=70)
-    assert [i for i, _, _ in unlabeled(config, str(tmp_path))] == ["70"]
+    assert [i for i, _, _ in unlabeled(config, tmp_path)] == ["70"]
 
 
 def test_a_folder_with_a_test_part_alone_can_be_evaluated(config, tmp_path):
@@ -280,14 +286,17 @@ def test_a_folder_with_a_test_part_alone_can_be_evaluated(config, tmp_path):
     loaded = load_data(
         dataclasses.replace(config, data_dir=str(tmp_path / "other"))
     )
-    assert loaded.train is None and loaded.steps_per_epoch == 0
-    assert loaded.validation is None
-    assert len(list(loaded.test)) == 1
+    assert loaded.names == ("test",)
+    with pytest.raises(ValueError, match="no train split; it has: test"):
+        loaded.train()
+    assert len(list(loaded.split("test")[1])) == 1
 
 
 def test_the_data_tell_classes_and_channels(config, tmp_path):
     (tmp_path / "classes.txt").write_text("one\ntwo\n")
-    assert describe(config) == (("one", "two"), (2, 3, 3))
+    source = sources.find(config.data_dir, config.modalities)
+    assert source.classes == ("one", "two")
+    assert source.channels == (3, 3, 3)
 
 
 def test_rooms_are_the_default_and_keep_their_class_names(
@@ -297,21 +306,23 @@ def test_rooms_are_the_default_and_keep_their_class_names(
     builder = rooms.prepare(tmp_path, tiny)
     monkeypatch.setattr(rooms, "prepare", lambda: builder)
     config = Config(batch_size=2, crop=16)
-    assert describe(config).classes == rooms.CLASSES
+    assert load_data(config).config.classes == rooms.CLASSES
     embedded = load_data(config)
     named = load_data(
         dataclasses.replace(config, data_dir=str(builder.data_dir))
     )
-    for one, two in zip(embedded.test, named.test, strict=True):
+    for one, two in zip(
+        embedded.split("test")[1], named.split("test")[1], strict=True
+    ):
         tf.nest.map_structure(np.testing.assert_array_equal, one, two)
         assert one[0]["depth"].shape == (1, 16, 16, 3)
     with pytest.raises(ValueError, match="no images called 'thermal'; its mod"):
-        describe(dataclasses.replace(config, modalities=("rgb", "thermal")))
+        load_data(dataclasses.replace(config, modalities=("rgb", "thermal")))
 
 
 def test_a_batch_larger_than_the_training_part_is_refused(config):
     with pytest.raises(ValueError, match="7 examples, fewer than a batch of 8"):
-        load_data(dataclasses.replace(config, batch_size=8))
+        load_data(dataclasses.replace(config, batch_size=8)).train()
 
 
 def test_a_folder_of_something_else_lists_what_was_expected(config, tmp_path):
@@ -325,9 +336,9 @@ def test_a_folder_of_something_else_lists_what_was_expected(config, tmp_path):
 @pytest.mark.parametrize(
     ("modalities", "message"),
     [
-        (("place", "label"), "not a modality"),
-        (("place", "place"), "different modalities"),
-        ((), "one or more"),
+        (("place", "label"), "what is to be predicted"),
+        (("place", "place"), "same value twice"),
+        ((), "at least 1 item"),
     ],
 )
 def test_modalities_that_cannot_be_are_refused(config, modalities, message):

@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import (
 
 from applications import checkpoints
 from applications import cli
+from applications import files
 from applications import runs
 from applications import training
 
@@ -118,7 +119,7 @@ def test_more_epochs_continue_a_finished_run(trained, tmp_path):
     assert train(tmp_path, "--epochs", "3") == 0
     path = tmp_path / "toy" / "default"
     assert_same_weights(path, trained)
-    assert runs.read_json(path / "metrics.json")["epochs"] == 3
+    assert files.read_json(path / "metrics.json")["epochs"] == 3
 
 
 def test_another_config_under_the_same_name_is_refused(trained, capsys):
@@ -158,10 +159,10 @@ def test_an_unreadable_checkpoint_gives_way_to_the_one_before(
 
 
 def test_checkpoints_keep_optimizer_and_random_states(toy, tmp_path):
-    config = toy.Config(width=2)
-    data = toy.load_data(config)
+    data = toy.load_data(toy.Config())
+    config = data.config
     model, other = toy.build_model(config), toy.build_model(config)
-    model.fit(data.train, steps_per_epoch=3, shuffle=False, verbose=0)
+    model.fit(data.train()[0], steps_per_epoch=3, shuffle=False, verbose=0)
     checkpoints.save(tmp_path, model, checkpoints.State(1, [], {}))
     checkpoints.restore(tmp_path, other)
     pairs = [
@@ -177,7 +178,7 @@ def test_mixed_precision_holds_for_the_build_alone(toy, tmp_path):
     config = toy.Config(runs_dir=str(tmp_path), epochs=1)
     mixed = dataclasses.replace(config, precision="mixed_bfloat16")
     training.train("toy", mixed)
-    model = training.load_model(runs.folder("toy", mixed))
+    model = runs.create("toy", mixed).model()
     assert model.layers[3].compute_dtype == "bfloat16"
     assert model.layers[3].variable_dtype == "float32"
     assert keras.config.dtype_policy().name == "float32"

@@ -15,37 +15,29 @@ import tensorflow as tf
 
 import applications
 from applications import cli
-from applications import runs
+from applications import epochs
 from applications import settings
-from applications import training
+from applications.task import Data
 
 EXAMPLES = {"train": 16, "validation": 7, "test": 5}
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings.settings
 class Config(settings.Settings):
-    epochs: int = 3
-    batch_size: int = 4
-    learning_rate: float = 0.01
-    modalities: tuple[str, ...] = ("right", "left")
+    epochs: settings.Count = 3
+    batch_size: settings.Count = 4
+    learning_rate: settings.Positive = 0.01
+    modalities: settings.Names = ("right", "left")
     """Inputs of the model."""
-    dropout: float = 0.5
+    dropout: settings.Share = 0.5
     """Share of hidden units left out in training."""
-    width: int | None = None
+    width: settings.Count | None = None
     """Numbers in a modality; None: what the data has."""
-    kernel: float = 1.0
+    kernel: settings.Positive = 1.0
     """Factor on the first weights."""
 
 
 PRESETS = {"default": Config(), "long": Config(epochs=9, name="long")}
-
-
-def prepare(config: Config) -> Config:
-    width = 2
-    if config.data_dir:
-        columns = np.load(Path(config.data_dir) / "examples.npy").shape[1]
-        width = columns // len(config.modalities)
-    return dataclasses.replace(config, width=width)
 
 
 def examples(config: Config, split: str) -> tuple[dict, np.ndarray]:
@@ -59,28 +51,36 @@ def examples(config: Config, split: str) -> tuple[dict, np.ndarray]:
     return inputs, label.astype("float32")[:, None]
 
 
-def load_data(config: Config, first_epoch: int = 0) -> training.Data:
-    inputs, label = examples(config, "train")
+def load_data(config: Config) -> Data:
+    width = 2
+    if config.data_dir:
+        columns = np.load(Path(config.data_dir) / "examples.npy").shape[1]
+        width = columns // len(config.modalities)
+    config = dataclasses.replace(config, width=width)
 
-    def epoch(number: tf.Tensor) -> tf.data.Dataset:
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(len(label)), [config.seed, tf.cast(number, tf.int32)]
-        )
-        shuffled = {name: tf.gather(inputs[name], order) for name in inputs}
-        return tf.data.Dataset.from_tensor_slices(
-            (shuffled, tf.gather(label, order))
-        ).batch(config.batch_size, drop_remainder=True)
+    def training(first_epoch: int) -> tuple[tf.data.Dataset, int]:
+        inputs, label = examples(config, "train")
+        count, size = len(label), config.batch_size
+
+        def batch(
+            epoch: tf.Tensor, step: tf.Tensor, indices: tf.Tensor
+        ) -> tuple:
+            chosen = {name: tf.gather(inputs[name], indices) for name in inputs}
+            return chosen, tf.gather(label, indices)
+
+        batches = epochs.batches(count, size, config.seed, first_epoch)
+        return batches.map(batch), count // size
 
     def held_out(split: str) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensor_slices(
             examples(config, split)
         ).batch(config.batch_size)
 
-    return training.Data(
-        train=tf.data.Dataset.range(first_epoch, 2**31).flat_map(epoch),
-        steps_per_epoch=len(label) // config.batch_size,
-        validation=held_out("validation"),
-        test=None if config.data_dir else held_out("test"),
+    return Data(
+        config,
+        train=training,
+        validation=lambda: held_out("validation"),
+        test=None if config.data_dir else lambda: held_out("test"),
     )
 
 
@@ -155,7 +155,7 @@ class Witness(keras.callbacks.Callback):
         self.config = config
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        dataset = load_data(self.config).validation
+        dataset = load_data(self.config).split("validation")[1]
         score = self.model.predict(dataset, verbose=0)["label"]
         loss, _ = self.model.evaluate(dataset, verbose=0)
         weights = {
@@ -165,7 +165,7 @@ class Witness(keras.callbacks.Callback):
         np.savez(self.file, score=score, loss=loss, **weights)
 
 
-def callbacks(config: Config, batch) -> list:
+def callbacks(config: Config, batch, run_dir: Path) -> list:
     found = []
     if step := os.environ.get("TOY_KILL_AT_STEP"):
         found.append(KillAtStep(int(step)))
@@ -175,12 +175,11 @@ def callbacks(config: Config, batch) -> list:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Describe(cli.Use):
+class Describe(cli.RunCommand):
     """Say how wide the inputs of a run are."""
 
     def __call__(self, task: str) -> None:
-        path = runs.find(task, self.run, self.runs_dir)
-        print(f"width {runs.read_config(path, Config).width}")
+        print(f"width {self.open(task).config.width}")
 
 
 VERBS = {"describe": Describe}

@@ -6,7 +6,7 @@ from applications import instruction_following
 from applications.instruction_following.config import Config
 from benchmarks import text_vision_fusion
 from benchmarks.text_vision_fusion import Comparison
-from keras_fusion.models.instruction_agent import FUSIONS
+from keras_fusion.models import TEXT_FUSIONS
 
 
 @pytest.mark.parametrize("weights", [1, 40, 205, 213, 99_999])
@@ -27,7 +27,7 @@ def test_a_row_has_about_the_weights_that_were_asked_for():
 
 def test_every_row_is_a_fusion_with_a_width_to_change():
     fusions = {fusion for fusion, _ in text_vision_fusion.ROWS.values()}
-    assert fusions == set(text_vision_fusion.WIDTHS) == set(FUSIONS)
+    assert fusions == set(text_vision_fusion.WIDTHS) == set(TEXT_FUSIONS)
     fields = {field.name for field in dataclasses.fields(Config)}
     assert set(text_vision_fusion.WIDTHS.values()) < fields
 

@@ -51,5 +51,5 @@ def test_all_replicas_get_the_factor(two_replicas):
 
 
 def test_a_model_without_companions_is_refused():
-    with pytest.raises(ValueError, match="for a DeeplySupervised model"):
+    with pytest.raises(ValueError, match="must be a DeeplySupervised"):
         fit(compiled("last"), callbacks=[CompanionDecay(2)])

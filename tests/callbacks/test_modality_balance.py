@@ -55,8 +55,8 @@ def test_numbers_are_those_of_calculus(tmp_path, read_events):
     scalars, _ = read_events(tmp_path)
     for name, value in expected.items():
         assert history[name] == pytest.approx([value] * 2, rel=1e-5), name
-        written = scalars[f"balance/{name}"]
-        assert written == pytest.approx([value] * 2, rel=1e-5), name
+        summary = scalars[f"balance/{name}"]
+        assert summary == pytest.approx([value] * 2, rel=1e-5), name
 
 
 def test_an_ignored_modality_shows():

@@ -62,7 +62,7 @@ def test_logits_are_the_weighted_sum_of_resized_stages(rng):
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_any_size_will_do_and_every_weight_learns():
+def test_any_size_works_and_every_weight_learns():
     model = small(dropout=0.0)
     for weight in model.weights:
         # Units under zero for every pixel would learn nothing.
@@ -85,5 +85,7 @@ def test_any_size_will_do_and_every_weight_learns():
 
 
 def test_an_unknown_decoder_is_refused():
-    with pytest.raises(ValueError, match='"refinenet" or "branches"'):
+    with pytest.raises(
+        ValueError, match="`decoder` must be one of refinenet, branches"
+    ):
         small(decoder="pyramid")

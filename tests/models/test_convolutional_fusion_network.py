@@ -1,5 +1,7 @@
 """Acceptance cases 18 to 23 on the builders, and the heads against NumPy."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -7,13 +9,13 @@ import tensorflow as tf
 from keras import ops
 
 from keras_fusion.layers import LocallyConnectedFusion
+from keras_fusion.models import CLASSIFICATION_HEADS
 from keras_fusion.models import CONVOLUTIONAL_FUSION_PRESETS
 from keras_fusion.models import convolutional_fusion_network
 from keras_fusion.models import lenet
 from keras_fusion.models.ceiling_pooling import ceiling_pool
-from keras_fusion.models.classification_heads import HEADS
 
-every_head = pytest.mark.parametrize("head", HEADS)
+every_head = pytest.mark.parametrize("head", CLASSIFICATION_HEADS)
 CLASSES = 4
 
 
@@ -41,8 +43,8 @@ def parameters(model):
 def values(model, names, inputs):
     """What layers give, by their names."""
     outputs = [model.get_layer(name).output for name in names]
-    found = keras.Model(model.input, outputs)(inputs, training=False)
-    return [ops.convert_to_numpy(x) for x in keras.tree.flatten(found)]
+    tensors = keras.Model(model.input, outputs)(inputs, training=False)
+    return [ops.convert_to_numpy(x) for x in keras.tree.flatten(tensors)]
 
 
 def assert_close(first, second, rtol=1e-5, atol=1e-5):
@@ -161,7 +163,7 @@ def test_side_branch_and_main_path_see_the_same_features_dropped():
 @pytest.mark.parametrize("side", [32, 16, 14, 15, 7])
 @pytest.mark.parametrize("kind", ["max", "average"])
 def test_pooling_rounds_up_as_caffe_does(rng, side, kind):
-    """Case 22, against the windows written out."""
+    """Case 22, against an explicit loop over the windows."""
     maps = rng.normal(size=(1, side, side, 2)).astype("float32")
     x = keras.Input(maps.shape[1:])
     pooled = keras.Model(x, ceiling_pool(x, kind, "pool"))(maps)
@@ -203,7 +205,7 @@ def test_early_and_late_sums_of_a_shared_classifier_are_the_same():
 
 
 def fused(head, vectors, model):
-    """The vector that is classified, written out."""
+    """The vector that is classified, by its formula."""
     total = sum(vectors)
     if head == "max":
         return np.maximum.reduce(vectors)
@@ -235,6 +237,81 @@ def test_vector_heads_agree_with_numpy(head, rng):
     kernel, bias = model.get_layer("label_classifier").get_weights()
     expected = fused(head, vectors, model) @ kernel + bias
     assert_close(logits, expected, rtol=1e-4)
+
+
+def weighted_sum(model, head):
+    """The sum that a record's weights describe, and what the model fuses."""
+    record = CLASSIFICATION_HEADS[head]
+    kind = "classifier" if record.fuses_scores else "branch"
+    names = [f"{name}_{kind}" for name in ("main", "pool1", "pool2")]
+    end = model.get_layer(
+        "label" if record.fuses_scores else "label_classifier"
+    )
+    branches = [model.get_layer(name).output for name in names]
+    fusion = model.get_layer("fusion")
+    watched = keras.Model(model.input, [*branches, fusion.output, end.input])
+    *branches, gates, fused = map(ops.convert_to_numpy, watched(images()))
+    stack = np.stack(branches, axis=-1)
+    if record.branch_weights is None:
+        weights = np.moveaxis(gates, 1, 2)
+    else:
+        weights = record.branch_weights(fusion, stack.shape[1:])
+        assert weights.shape == stack.shape[1:]
+    return (weights * stack).sum(axis=-1), fused
+
+
+@every_head
+def test_weights_of_a_record_are_those_of_the_sum(head, rng):
+    record = CLASSIFICATION_HEADS[head]
+    if not record.weighs:
+        assert record.branch_weights is None
+        return
+    model = small(head, fusion_activation=None, fusion_bias=False, dropout=0.0)
+    if head != "gated":
+        for weight in model.get_layer("fusion").weights:
+            weight.assign(rng.normal(size=weight.shape))
+    expected, received = weighted_sum(model, head)
+    assert np.ptp(expected) > 0
+    assert_close(received, expected, rtol=1e-4)
+
+
+@every_head
+def test_records_tell_which_outputs_and_sides_a_head_has(head):
+    record = CLASSIFICATION_HEADS[head]
+    outputs = set(small(head).output)
+    companions = {"companion_pool1", "companion_pool2"}
+    assert outputs == {"label"} | (companions if record.supervises else set())
+    if record.needs_sides:
+        with pytest.raises(ValueError, match="needs side branches"):
+            small(head, sides=())
+    else:
+        small(head, sides=())
+
+
+@every_head
+def test_records_count_the_weights_that_a_head_adds(head):
+    """The formulas, with the sides that this network has."""
+    formula = CLASSIFICATION_HEADS[head].added_weights
+    channels, pixels = (3, 5), (16, 4)
+    added = 0
+    for c, p in zip(channels, pixels, strict=True):
+        if formula.endswith(" a side"):
+            source = formula.removesuffix(" a side")
+            source = source.replace("pixels channels", f"{p} * {c}")
+            added += count_of(source.replace("channels", str(c)))
+        else:
+            # The 1x1 convolution that lifts the side.
+            added += (c + 1) * 8 if head != "last" else 0
+    if not formula.endswith(" a side"):
+        added += count_of(formula)
+    total = parameters(small(head, width=8))
+    assert total - parameters(small("last", width=8)) == added
+
+
+def count_of(formula):
+    """A formula's value for S = 3, K = 8 and the C of this file."""
+    product = re.sub(r"(?<=[\w)]) (?=[\w(])", " * ", formula)
+    return int(eval(product, {"S": 3, "K": 8, "C": CLASSES}))
 
 
 def test_gates_sum_to_one_over_branches_and_open_one_for_another():
@@ -291,8 +368,8 @@ def keep_alive(model):
     for weight in model.weights:
         layer, _, name = weight.path.partition("/")
         if name == "bias" and layer.endswith("_lift_conv"):
-            place = ("main", "pool1", "pool2").index(layer.split("_")[0])
-            wins = np.arange(weight.shape[0]) % 3 == place
+            branch = ("main", "pool1", "pool2").index(layer.split("_")[0])
+            wins = np.arange(weight.shape[0]) % 3 == branch
             weight.assign(np.where(wins, 3.0, -0.2))
         elif name == "bias" and layer.startswith("group"):
             weight.assign(np.full(weight.shape, 1.0))
@@ -318,7 +395,8 @@ def test_every_weight_learns_and_files_keep_the_numbers(
 
 
 def test_every_branch_changes_the_logits():
-    for head in set(HEADS) - {"last", "dsn"}:
+    heads = CLASSIFICATION_HEADS.values()
+    for head in [head.name for head in heads if head.fuses]:
         model = small(head, dropout=0.0)
         before = ops.convert_to_numpy(model(images())["label"])
         for side in ("pool1", "pool2"):
@@ -350,7 +428,7 @@ def test_lenet_has_the_weights_of_lenet_5():
         ({"head": "magic"}, "one of last, sum, mean"),
         ({"sides": (3,)}, "poolings 1, 2"),
         ({"sides": (1, 1)}, "different ones of the poolings"),
-        ({"sides": ()}, "needs one or more `sides`"),
+        ({"sides": ()}, "`sides` must be one or more of the poolings"),
         ({"pools": ("max",)}, "`pools` must name a pooling between"),
         ({"pools": ("max", "least")}, '"max" or "average"'),
         ({"fused_normalization": "layer"}, '"vector" or "channel"'),

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_fusion.models import TEXT_FUSIONS
 from keras_fusion.models import instruction_agent
-from keras_fusion.models.instruction_agent import FUSIONS
 
 SMALL = {
     "num_blocks": 3,
@@ -23,7 +23,7 @@ SMALL = {
     "published_start": False,
 }
 
-every_fusion = pytest.mark.parametrize("fusion", FUSIONS)
+every_fusion = pytest.mark.parametrize("fusion", TEXT_FUSIONS)
 
 
 def inputs(rng, batch=4, shape=(20, 20, 3), words=5, blocks=3):
@@ -150,7 +150,7 @@ def test_every_weight_learns_and_every_modality_matters(fusion, rng):
 
 
 @every_fusion
-def test_words_meet_the_picture_before_the_joint_vector(fusion, rng):
+def test_words_join_the_picture_before_the_joint_vector(fusion, rng):
     model = instruction_agent(**SMALL, fusion=fusion)
     joint = model.get_layer("join")
     fused = keras.Model(model.input, joint.input[0])
@@ -159,7 +159,31 @@ def test_words_meet_the_picture_before_the_joint_vector(fusion, rng):
     difference = np.abs(
         ops.convert_to_numpy(fused(given)) - ops.convert_to_numpy(fused(other))
     ).max()
-    assert (difference == 0) == (fusion == "concat")
+    assert (difference > 0) == TEXT_FUSIONS[fusion].joins
+
+
+@every_fusion
+def test_records_name_the_arguments_that_matter(fusion):
+    others = {
+        "fusion_units": 9,
+        "fusion_depth": 2,
+        "fusion_glimpses": 3,
+        "fusion_activate_product": False,
+    }
+
+    def structure(**arguments):
+        return instruction_agent(
+            **SMALL | {"fusion": fusion} | arguments
+        ).to_json()
+
+    usual = structure()
+    assert structure() == usual
+    matter = {
+        name
+        for name, value in others.items()
+        if structure(**{name: value}) != usual
+    }
+    assert matter == set(TEXT_FUSIONS[fusion].arguments)
 
 
 @every_fusion

@@ -198,6 +198,6 @@ def test_two_replicas_train_companions_like_one(two_replicas):
         {"filters": ((5,), (5,), ())},
     ],
 )
-def test_blocks_that_do_not_go_together_are_refused(arguments):
-    with pytest.raises(ValueError, match="go together"):
+def test_blocks_and_arguments_of_other_lengths_are_refused(arguments):
+    with pytest.raises(ValueError, match="must have an entry for each block"):
         small(**arguments)

@@ -4,15 +4,15 @@ import pytest
 from keras import ops
 
 from keras_fusion.layers import ChannelExchange
+from keras_fusion.models import BRANCH_FUSIONS
 from keras_fusion.models import refinenet
-from keras_fusion.models.branch_fusion import FUSIONS
 from keras_fusion.models.refinenet_decoder import merge
 from keras_fusion.models.refinenet_decoder import residual_units
 
 R50, R101, R152 = (3, 4, 6, 3), (3, 4, 23, 3), (3, 8, 36, 3)
 MODALITIES = ("rgb", "depth", "normals")
 
-every_fusion = pytest.mark.parametrize("fusion", FUSIONS)
+every_fusion = pytest.mark.parametrize("fusion", BRANCH_FUSIONS)
 
 
 def small(modalities=("rgb", "depth"), **kwargs):
@@ -226,14 +226,14 @@ def test_gates_couple_the_branches_in_their_stages_only():
 
 def test_only_second_norms_of_the_chosen_stages_exchange():
     model = small(blocks=(2, 1, 2, 1), exchange_stages=(1, 3), threshold=0.05)
-    found = {x.name: x.threshold for x in exchanges(model).values()}
-    assert {name for name, threshold in found.items() if threshold == 0.05} == {
+    thresholds = {x.name: x.threshold for x in exchanges(model).values()}
+    assert {name for name, x in thresholds.items() if x == 0.05} == {
         "stage1_block1_norm2",
         "stage1_block2_norm2",
         "stage3_block1_norm2",
         "stage3_block2_norm2",
     }
-    assert set(found.values()) == {0, 0.05}
+    assert set(thresholds.values()) == {0, 0.05}
 
 
 def test_penalty_is_the_sum_of_the_penalized_scales_counted_once():
@@ -246,16 +246,42 @@ def test_stride_moves_from_the_3x3_to_the_1x1_convolution():
     for stride_on, strides in (("3x3", (1, 2)), ("1x1", (2, 1))):
         model = small(("rgb",), stride_on=stride_on)
         assert strides == tuple(
-            model.get_layer(f"stage2_block1_conv{place}").strides[0]
-            for place in (1, 2)
+            model.get_layer(f"stage2_block1_conv{number}").strides[0]
+            for number in (1, 2)
         )
+
+
+@every_fusion
+def test_records_tell_what_a_fusion_does(fusion):
+    record = BRANCH_FUSIONS[fusion]
+    model = small(fusion=fusion)
+    exchanging = [x for x in exchanges(model).values() if x.threshold > 0]
+    assert bool(exchanging) == record.exchanges
+    assert (list(model.output) == ["ensemble"]) == record.joins
+
+
+@every_fusion
+def test_records_name_the_arguments_that_matter(fusion):
+    others = {
+        "exchange_stages": (2,),
+        "threshold": 0.5,
+        "l1": 0.1,
+        "penalized_only": True,
+    }
+    usual = small(fusion=fusion).to_json()
+    matter = {
+        name
+        for name, value in others.items()
+        if small(fusion=fusion, **{name: value}).to_json() != usual
+    }
+    assert matter == set(BRANCH_FUSIONS[fusion].arguments)
 
 
 @every_fusion
 def test_one_model_takes_images_of_any_size(fusion):
     model = small(fusion=fusion)
     outputs = {"ensemble"}
-    if fusion not in ("concat", "sum"):
+    if not BRANCH_FUSIONS[fusion].joins:
         outputs |= {"rgb", "depth"}
     for size in ((33, 47), (64, 32)):
         logits = predict(model, images(model, size))

@@ -1,4 +1,4 @@
-"""Gates in residual and inception networks: counts, places, effect."""
+"""Gates in residual and inception networks: counts, positions, effect."""
 
 import keras
 import numpy as np
@@ -113,9 +113,9 @@ def open_gates(model, bias):
 def test_open_gates_leave_the_plain_network():
     for network in (small_resnet, small_inception):
         gated, plain = network(), network(ratio=None)
-        there = {w.path: w for w in gated.weights}
+        gated_weights = {w.path: w for w in gated.weights}
         for weight in plain.weights:
-            weight.assign(there[weight.path])
+            weight.assign(gated_weights[weight.path])
         open_gates(gated, 30.0)
         np.testing.assert_allclose(
             gated(images())["label"],
@@ -173,8 +173,8 @@ def test_every_weight_learns_and_files_keep_the_numbers(network, tmp_path):
 def test_stride_is_on_the_convolution_that_is_named(stride_on):
     model = small_resnet(stride_on=stride_on)
     strides = [
-        model.get_layer(f"stage2_block1_{place}_conv").strides[0]
-        for place in (1, 2)
+        model.get_layer(f"stage2_block1_{number}_conv").strides[0]
+        for number in (1, 2)
     ]
     assert strides == ([2, 1] if stride_on == "1x1" else [1, 2])
 
@@ -193,8 +193,8 @@ def test_the_large_stem_leaves_less_resolution(network):
     ("network", "arguments", "message"),
     [
         (small_resnet, {"stride_on": "5x5"}, '"3x3" or "1x1"'),
-        (small_resnet, {"stem": "large"}, '"imagenet" or "small"'),
-        (small_inception, {"stem": "large"}, '"imagenet" or "small"'),
+        (small_resnet, {"stem": "large"}, "one of imagenet, small"),
+        (small_inception, {"stem": "large"}, "one of imagenet, small"),
     ],
 )
 def test_wrong_arguments_explain_themselves(network, arguments, message):

@@ -1,12 +1,10 @@
-import contextlib
 import dataclasses
-import sys
 
 import pytest
 
-import applications
-from applications import cli
+from tests import toy as toy_fixture
 from tests.applications import toy_task
+from tests.in_process import InProcess
 from tuning import child
 from tuning import search as searches
 from tuning import workers
@@ -16,38 +14,17 @@ SPACE = """
 OBJECTIVE = "max accuracy"
 
 def space(hp):
-    found = {
+    settings = {
         "kernel": hp.Float("kernel", 0.1, 10.0, sampling="log", default=1.0),
         "modalities": ("right", "left"),
     }
     kind = hp.Choice("kind", ["wet", "dry"])
     with hp.conditional_scope("kind", ["wet"]):
-        found["dropout"] = hp.Float("dropout", 0.0, 0.5, step=0.1)
-    return found
+        settings["dropout"] = hp.Float("dropout", 0.0, 0.5, step=0.1)
+    return settings
 """
 
-
-@pytest.fixture(scope="session", autouse=True)
-def toy():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(applications.TASKS, "toy", "tell the sign of a sum")
-        patch.setitem(sys.modules, "applications.toy", toy_task)
-        yield toy_task
-
-
-class Here:
-    """A child that runs its command in this process, at once."""
-
-    commands: list = []
-
-    def __init__(self, command, stdout, stderr):
-        self.commands.append(command)
-        with contextlib.redirect_stdout(stdout):
-            with contextlib.redirect_stderr(stdout):
-                self.status = cli.main(command[1:])
-
-    def wait(self):
-        return self.status
+toy = toy_fixture.toy
 
 
 def searches_in(folder):
@@ -65,11 +42,11 @@ def searches_in(folder):
 
 
 @pytest.fixture
-def here(monkeypatch):
+def trainings(monkeypatch):
     """Trials are trained in this process; the commands that were given."""
-    monkeypatch.setattr(child, "start", Here)
-    monkeypatch.setattr(Here, "commands", [])
-    return Here.commands
+    monkeypatch.setattr(child, "start", InProcess)
+    monkeypatch.setattr(InProcess, "commands", [])
+    return InProcess.commands
 
 
 @pytest.fixture
@@ -84,7 +61,7 @@ def file(tmp_path, make_search):
 
 
 @pytest.fixture
-def run_search(make_search, here):
+def run_search(make_search, trainings):
     def run(start=None, **flags):
         search = make_search(start, **flags)
         workers.run(search, [])
@@ -99,7 +76,7 @@ def finish_search(toy, tmp_path_factory):
 
     def finish(**flags):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(child, "start", Here)
+            patch.setattr(child, "start", InProcess)
             search = searches_in(tmp_path_factory.mktemp("search"))(**flags)
             workers.run(search, [])
         return search

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from applications import runs
+from applications import files
 
 ROOT = Path(__file__).parents[2]
 TASK = "image_classification"
@@ -24,8 +24,8 @@ OBJECTIVE = "max accuracy"
 def space(hp):
     return {"dropout": hp.Float("dropout", 0.0, 0.4, step=0.1)}
 """
-# Of waiting for a trial of a few seconds, on a machine that is busy.
-PATIENCE = 300
+# For a trial of a few seconds, on a machine that is busy.
+TIMEOUT_SECONDS = 300
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/environ").exists(), reason="finds processes in /proc"
@@ -64,7 +64,7 @@ class Command:
         self.until(found)
 
     def until(self, found) -> None:
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT_SECONDS
         while not found():
             assert time.monotonic() < end, sorted(self.home.rglob("*"))
             time.sleep(0.05)
@@ -102,7 +102,7 @@ class Command:
         for row in rows:
             history = (self.home / row["trial"] / "history.csv").read_text()
             assert len(history.splitlines()) == 4
-        state = runs.read_json(self.home / "oracle" / "oracle.json")
+        state = files.read_json(self.home / "oracle" / "oracle.json")
         assert sorted(state["end_order"]) == [row["trial"] for row in rows]
         assert not state["ongoing_trials"]
 
@@ -121,7 +121,7 @@ def test_a_killed_search_goes_on_with_the_trial_that_was_cut_off(tmp_path):
     # Its training ends with it.
     command.until(lambda: not command.processes())
     assert not (command.home / "1" / "metrics.json").exists()
-    output, _ = command.start().communicate(timeout=PATIENCE)
+    output, _ = command.start().communicate(timeout=TIMEOUT_SECONDS)
     assert "3 trials, 0 of them failed" in output
     command.check(trials=3)
     # The one that was cut off went on from its checkpoint.
@@ -138,7 +138,7 @@ def test_workers_and_their_chief_may_be_killed(tmp_path):
     command.kill("worker0")
     command.wait_for("2", "config.json")
     command.kill("chief")
-    output, _ = process.communicate(timeout=PATIENCE)
+    output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
     assert "worker0 died (-9); starting it again" in output
     assert "chief died (-9); starting it again" in output
     assert "4 trials, 0 of them failed" in output
@@ -157,6 +157,6 @@ def test_killed_all_together_they_go_on_by_the_same_command(tmp_path):
     process.kill()
     process.communicate()
     command.until(lambda: not command.processes())
-    output, _ = command.start().communicate(timeout=PATIENCE)
+    output, _ = command.start().communicate(timeout=TIMEOUT_SECONDS)
     assert "4 trials, 0 of them failed" in output
     command.check(trials=4)

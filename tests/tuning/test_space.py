@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from applications import load_task
+from applications.task import load_task
 from tuning import space
 from tuning.space import Objective
 
@@ -20,7 +20,7 @@ SPACES = {
             (
                 "fusion",
                 "Choice",
-                ["exchange", "squeeze_excite", "concat", "sum", "none"],
+                ["exchange", "none", "concat", "sum", "squeeze_excite"],
                 "exchange",
                 {},
             ),
@@ -47,8 +47,8 @@ SPACES = {
             (
                 "head",
                 "Choice",
-                ["locally_connected", "mean", "sum", "max", "shared", "gated"]
-                + ["concat", "dag", "dsn"],
+                ["sum", "mean", "max", "shared", "locally_connected", "gated"]
+                + ["concat", "dag", "eplf", "dsn"],
                 "locally_connected",
                 PLAIN,
             ),
@@ -66,8 +66,8 @@ SPACES = {
             (
                 "fusion",
                 "Choice",
-                ["text_convolution", "local_dense", "text_gate", "bilinear"]
-                + ["concat"],
+                ["concat", "local_dense", "text_convolution", "text_gate"]
+                + ["bilinear"],
                 "text_convolution",
                 {},
             ),
@@ -136,7 +136,7 @@ def test_every_value_of_every_choice_makes_settings_the_task_takes(task):
             values[parameter.name] = value
             # A value that is active beside its parents' counts.
             assert found.active(values)[parameter.name] == value
-            load_task(task).prepare(found.changed(values, start))
+            load_task(task).load_data(found.changed(values, start))
 
 
 def test_segmentation_turns_stages_and_shrinkage_into_settings():

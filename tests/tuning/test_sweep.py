@@ -1,14 +1,16 @@
 import csv
+import dataclasses
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from applications import cli as applications_cli
-from applications import load_task
-from applications import runs
-from applications import training
-from keras_fusion.callbacks.fusion_monitor import layers_of
+from applications import files
+from applications import settings
+from applications.runs import Run
+from applications.task import load_task
+from keras_fusion.callbacks import find_layers
 from keras_fusion.layers import ChannelExchange
 from tuning import cli
 from tuning import sweep
@@ -44,25 +46,24 @@ def run(tmp_path_factory):
 
 
 def test_a_sweep_is_what_models_of_these_thresholds_score(run, tmp_path):
-    rows = sweep.sweep(TASK, run, "0.05:0.8:3")
+    rows = sweep.sweep(Run(TASK, run), "0.05:0.8:3")
     thresholds = [row["threshold"] for row in rows]
     np.testing.assert_allclose(thresholds, [0.05, 0.2, 0.8])
     task = load_task(TASK)
-    config = runs.read_config(run, task.Config)
+    config = Run(TASK, run).config
     for row in rows:
         # Saved with its threshold and loaded as any model.
-        model = training.load_model(run)
-        for layer in layers_of(model, ChannelExchange):
+        model = Run(TASK, run).model()
+        for layer in find_layers(model, ChannelExchange):
             layer.threshold = row["threshold"]
         (tmp_path / "run").mkdir(exist_ok=True)
         model.save(tmp_path / "run" / "model.keras")
-        loaded = training.load_model(tmp_path / "run")
+        loaded = Run(TASK, tmp_path / "run").model()
         assert {
-            layer.threshold for layer in layers_of(loaded, ChannelExchange)
+            layer.threshold for layer in find_layers(loaded, ChannelExchange)
         } == {row["threshold"]}
-        metrics = task.measure(
-            loaded, task.load_data(config).validation, config
-        )
+        _, dataset = task.load_data(config).split("validation")
+        metrics = task.measure(loaded, dataset, config)
         for kind in ("mean_iou", "exchanged_share"):
             for name, value in metrics[kind].items():
                 assert row[f"{kind}.{name}"] == value
@@ -94,15 +95,21 @@ def test_wrong_thresholds_explain_themselves(thresholds):
         sweep.values_of(thresholds)
 
 
-def test_what_has_no_threshold_is_refused(run, tmp_path, capsys):
-    flags = ["sweep", "--run", str(run)]
-    assert cli.main(["image_classification", *flags]) == 2
-    assert "only semantic_segmentation" in capsys.readouterr().err
-    copy = tmp_path / "other"
-    copy.mkdir()
-    for name in ("config.json", "model.keras"):
-        (copy / name).write_bytes((run / name).read_bytes())
-    content = runs.read_json(copy / "config.json") | {"fusion": "none"}
-    runs.write_json(copy / "config.json", content)
-    assert cli.main([TASK, "sweep", "--run", str(copy)]) == 2
-    assert "--fusion exchange" in capsys.readouterr().err
+def test_a_network_without_exchange_is_refused(run, tmp_path, capsys):
+    task = load_task(TASK)
+    config = Run(TASK, run).config
+    config = dataclasses.replace(config, fusion="none")
+    files.write(tmp_path / "config.json", settings.to_json(config))
+    model = task.build_model(config)
+    model.save(tmp_path / "model.keras", include_optimizer=False)
+    assert cli.main([TASK, "sweep", "--run", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "no ChannelExchange layers" in error and "--fusion exchange" in error
+
+
+def test_a_task_without_exchange_is_refused(toy, tmp_path, capsys):
+    flags = ["--epochs", "1", "--runs-dir", str(tmp_path)]
+    assert applications_cli.main(["toy", "train", *flags]) == 0
+    run = tmp_path / "toy" / "default"
+    assert cli.main(["toy", "sweep", "--run", str(run)]) == 2
+    assert "no ChannelExchange layers" in capsys.readouterr().err

@@ -5,10 +5,10 @@ from PIL import Image
 from applications.datasets import paired_folder
 from applications.datasets.paired_folder import PairedFolder
 from applications.datasets.paired_folder import hold_out
-from applications.datasets.paired_folder import read_image
-from applications.datasets.paired_folder import read_label
 from applications.datasets.paired_folder import scan
 from applications.datasets.paired_folder import scan_split
+from applications.inputs import image as images
+from applications.inputs import mask as masks
 
 
 def write(path, array):
@@ -54,25 +54,25 @@ def test_palette_label_gives_the_index_and_not_the_color(tmp_path):
     image.putdata(indices.ravel().tolist())
     image.putpalette([0, 0, 0, 128, 0, 0, 0, 200, 0] + [7, 7, 7] * 253)
     image.save(tmp_path / "mask.png")
-    np.testing.assert_array_equal(read_label(tmp_path / "mask.png", 3), indices)
+    np.testing.assert_array_equal(masks.read(tmp_path / "mask.png", 3), indices)
 
 
 def test_black_and_white_label_is_zero_and_one(tmp_path):
     bits = np.array([[True, False], [False, True]])
     np.testing.assert_array_equal(
-        read_label(write(tmp_path / "mask.png", bits), 2), bits
+        masks.read(write(tmp_path / "mask.png", bits), 2), bits
     )
 
 
 def test_alpha_is_dropped_and_palette_images_become_color(tmp_path):
     rgba = np.random.default_rng(0).integers(0, 256, (3, 5, 4), dtype="uint8")
     np.testing.assert_array_equal(
-        read_image(write(tmp_path / "a.png", rgba)), rgba[..., :3]
+        images.read(write(tmp_path / "a.png", rgba)), rgba[..., :3]
     )
     palette = Image.new("P", (2, 2), 1)
     palette.putpalette([0, 0, 0, 10, 20, 30])
     palette.save(tmp_path / "b.png")
-    assert (read_image(tmp_path / "b.png") == [10, 20, 30]).all()
+    assert (images.read(tmp_path / "b.png") == [10, 20, 30]).all()
 
 
 def test_16_bit_color_keeps_its_low_byte(tmp_path):
@@ -81,12 +81,12 @@ def test_16_bit_color_keeps_its_low_byte(tmp_path):
     color = np.random.default_rng(0).integers(0, 2**16, (3, 5, 3), "uint16")
     encoded = tf.io.encode_png(color).numpy()
     (tmp_path / "a.png").write_bytes(encoded)
-    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), color)
+    np.testing.assert_array_equal(images.read(tmp_path / "a.png"), color)
 
 
 def test_float_arrays_are_read_in_single_precision(tmp_path):
     values = np.random.default_rng(0).normal(size=(3, 5))
-    image = read_image(write(tmp_path / "a.npy", values))
+    image = images.read(write(tmp_path / "a.npy", values))
     assert image.dtype == "float32"
     np.testing.assert_array_equal(image[..., 0], values.astype("float32"))
 
@@ -190,7 +190,7 @@ def test_a_folder_without_splits_says_what_was_expected(tmp_path):
 def test_what_is_no_image_is_named(folder, suffix):
     (folder / "train/rgb/2.png").unlink()
     (folder / f"train/rgb/2.{suffix}").write_bytes(b"no image at all")
-    with pytest.raises(ValueError, match=f"rgb/2.{suffix} cannot be read"):
+    with pytest.raises(ValueError, match=f"rgb/2.{suffix} could not be read"):
         scan(folder, ("rgb", "depth"))
 
 
@@ -203,7 +203,7 @@ def test_a_truncated_image_is_named(tmp_path, name):
     path = write(tmp_path / name, pixels)
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ValueError, match=f"{name} is damaged or cut short"):
-        read_image(path)
+        images.read(path)
 
 
 def test_label_values_outside_the_classes_are_named(folder):
@@ -216,7 +216,7 @@ def test_label_values_outside_the_classes_are_named(folder):
 def test_negative_labels_are_refused(tmp_path):
     path = write(tmp_path / "a.npy", np.array([[0, -1]]))
     with pytest.raises(ValueError, match=r"a.npy holds the label -1"):
-        read_label(path, 2)
+        masks.read(path, 2)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_negative_labels_are_refused(tmp_path):
 def test_a_label_that_is_no_index_map_is_refused(tmp_path, array, message):
     name = "a.png" if array.dtype == "uint8" else "a.npy"
     with pytest.raises(ValueError, match=message):
-        read_label(write(tmp_path / name, array), 2)
+        masks.read(write(tmp_path / name, array), 2)
 
 
 def test_a_lossy_label_is_refused(folder):
@@ -251,16 +251,16 @@ def test_a_lossy_label_is_refused(folder):
 )
 def test_arrays_that_are_no_images_are_named(tmp_path, array):
     with pytest.raises(ValueError, match=r"a.npy is .* of shape"):
-        read_image(write(tmp_path / "a.npy", array))
+        images.read(write(tmp_path / "a.npy", array))
 
 
 def test_pickled_and_infinite_arrays_are_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.array([{}], object), allow_pickle=True)
-    with pytest.raises(ValueError, match=r"a.npy cannot be read"):
-        read_image(tmp_path / "a.npy")
+    with pytest.raises(ValueError, match=r"a.npy could not be read"):
+        images.read(tmp_path / "a.npy")
     path = write(tmp_path / "b.npy", np.array([[0.0, np.nan]]))
     with pytest.raises(ValueError, match=r"b.npy holds .* not finite"):
-        read_image(path)
+        images.read(path)
 
 
 def test_other_channels_in_another_example_are_named(folder):

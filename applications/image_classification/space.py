@@ -1,11 +1,13 @@
 """Which branches of a classifier meet, and how; where channels are gated."""
 
+from keras_fusion.models import CLASSIFICATION_HEADS
+
 OBJECTIVE = "max accuracy"
 START = {"epochs": 10}
 
 
 def space(hp):
-    found = {
+    settings = {
         "learning_rate": hp.Float(
             "learning_rate", 5e-4, 1e-2, sampling="log", default=2e-3
         ),
@@ -15,24 +17,23 @@ def space(hp):
         ),
     }
     with hp.conditional_scope("architecture", ["plain"]):
-        found["head"] = hp.Choice(
+        settings["head"] = hp.Choice(
             "head",
-            ["locally_connected", "mean", "sum", "max", "shared", "gated"]
-            + ["concat", "dag", "dsn"],
+            [h.name for h in CLASSIFICATION_HEADS.values() if h.needs_sides],
             default="locally_connected",
         )
         sides = hp.Choice("sides", ["1", "2", "1 2"], default="1 2")
     with hp.conditional_scope("architecture", ["squeeze_excite_resnet"]):
-        found["ratio"] = hp.Choice("ratio", [2, 4, 8, 16], default=16)
+        settings["ratio"] = hp.Choice("ratio", [2, 4, 8, 16], default=16)
         gated = [hp.Boolean(f"gated_{n}", default=True) for n in range(1, 4)]
     if sides is not None:
-        found["sides"] = tuple(map(int, sides.split()))
+        settings["sides"] = tuple(map(int, sides.split()))
     if gated[0] is not None:
-        found["gated_stages"] = tuple(
+        settings["gated_stages"] = tuple(
             n for n, used in enumerate(gated, start=1) if used
         )
         # Without side branches nothing else fits.
-        found["head"] = "last"
-        if not found["gated_stages"]:
-            found["ratio"] = 0
-    return found
+        settings["head"] = "last"
+        if not settings["gated_stages"]:
+            settings["ratio"] = 0
+    return settings

@@ -1,19 +1,17 @@
 """Where and how strongly modalities meet in a segmentation network."""
 
+from keras_fusion.models import BRANCH_FUSIONS
+
 OBJECTIVE = "max mean_iou.ensemble"
 START = {"epochs": 4}
 
 
 def space(hp):
     rate = hp.Float("learning_rate", 3e-4, 3e-3, sampling="log", default=1e-3)
-    fusion = hp.Choice(
-        "fusion",
-        ["exchange", "squeeze_excite", "concat", "sum", "none"],
-        default="exchange",
-    )
-    with hp.conditional_scope("fusion", ["exchange", "squeeze_excite"]):
+    fusion = hp.Choice("fusion", list(BRANCH_FUSIONS), default="exchange")
+    with hp.conditional_scope("fusion", with_argument("exchange_stages")):
         stages = [hp.Boolean(f"stage_{n}", default=True) for n in range(1, 5)]
-    with hp.conditional_scope("fusion", ["exchange"]):
+    with hp.conditional_scope("fusion", with_argument("threshold")):
         threshold = hp.Float(
             "threshold", 1e-3, 0.2, sampling="log", default=0.02
         )
@@ -29,3 +27,8 @@ def space(hp):
         "threshold": threshold,
         "l1": None if shrinkage is None else shrinkage / rate,
     }
+
+
+def with_argument(name):
+    """The fusions in which an argument of the model has a meaning."""
+    return [f.name for f in BRANCH_FUSIONS.values() if name in f.arguments]

@@ -1,18 +1,19 @@
 """How an agent's words meet its picture."""
 
+from keras_fusion.models import TEXT_FUSIONS
+
 OBJECTIVE = "max success"
 START = {"epochs": 2, "boards": 16000}
 
 
 def space(hp):
-    found = {
+    settings = {
         "learning_rate": hp.Float(
             "learning_rate", 5e-4, 5e-3, sampling="log", default=2e-3
         ),
         "fusion": hp.Choice(
             "fusion",
-            ["text_convolution", "local_dense", "text_gate", "bilinear"]
-            + ["concat"],
+            list(TEXT_FUSIONS),
             default="text_convolution",
         ),
         "coordinates": hp.Boolean("coordinates", default=True),
@@ -21,10 +22,10 @@ def space(hp):
         width = hp.Int("width", 8, 64, step=2, sampling="log", default=32)
     with hp.conditional_scope("fusion", ["bilinear"]):
         rank = hp.Int("rank", 16, 256, step=2, sampling="log", default=32)
-        found["fusion_glimpses"] = hp.Int("glimpses", 1, 4, default=2)
-        # Where the activation is: on the product, or before it.
-        found["fusion_activate_product"] = hp.Boolean(
+        settings["fusion_glimpses"] = hp.Int("glimpses", 1, 4, default=2)
+        # Whether the product is activated, or its factors are.
+        settings["fusion_activate_product"] = hp.Boolean(
             "activate_product", default=True
         )
-    found["fusion_units"] = width if rank is None else rank
-    return found
+    settings["fusion_units"] = width if rank is None else rank
+    return settings

@@ -1,0 +1,110 @@
+"""Files that are there whole or not at all, and locks on folders."""
+
+import contextlib
+import csv
+import fcntl
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path that takes the place of `path` when all went well.
+
+    The temporary name keeps the suffix and starts with a dot. Until the last
+    moment `path` is what it was; files and folders alike.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".tmp-", dir=path.parent))
+    try:
+        temporary = scratch / path.name
+        yield temporary
+        _flush(temporary)
+        if path.is_dir():
+            path.rename(scratch / "old")
+        os.replace(temporary, path)
+        _flush_one(path.parent)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _flush(path: Path) -> None:
+    for inner in path.rglob("*") if path.is_dir() else ():
+        _flush_one(inner)
+    _flush_one(path)
+
+
+def _flush_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    write(path, json.dumps(content, indent=2) + "\n")
+
+
+def read_json(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not readable JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a JSON object")
+    return content
+
+
+def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    """A table with a column for every key; what a row lacks is empty."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write(path, text.getvalue())
+
+
+def remove_leftovers(path: Path) -> None:
+    """Removes what a killed process was still writing."""
+    for leftover in path.rglob(".tmp-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Keeps a second process from training the same run.
+
+    The lock belongs to the process and ends with it, however it ends.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    with open(path / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise FileExistsError(
+                f"{path} is being trained by another process; wait for it or "
+                "give another --name"
+            ) from error
+        yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a living process holds the lock of a folder."""
+    try:
+        with lock(path):
+            return False
+    except FileExistsError:
+        return True

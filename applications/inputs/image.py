@@ -1,0 +1,204 @@
+"""Images of one modality: read, check, resize, normalize, show.
+
+An image is an array (height, width, channels), uint8, uint16 or float32 as
+it was stored. A whole number is a count of a sensor, a float is metric.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from PIL import ImageDraw
+from PIL import ImageFile
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".npy")
+HEADER_HEIGHT = 14
+MARGIN = 2
+EPSILON = 1e-6
+IMAGENET_MEAN = np.array((0.485, 0.456, 0.406), "float32")
+IMAGENET_DEVIATION = np.array((0.229, 0.224, 0.225), "float32")
+
+
+class Header(NamedTuple):
+    size: tuple[int, int]
+    """Height and width."""
+    channels: int
+
+
+class NormalizedImage(NamedTuple):
+    """An image that becomes `(image - offset) * factor` wherever it is read."""
+
+    image: np.ndarray
+    offset: np.ndarray | float
+    factor: np.ndarray | float
+
+    def values(self) -> np.ndarray:
+        image = self.image.astype("float32")
+        return (image - self.offset) * self.factor
+
+
+def as_color(channels: int) -> int:
+    """A gray image is read as three equal channels, and may stand by color."""
+    return 3 if channels == 1 else channels
+
+
+def read_header(path: Path) -> Header:
+    if path.suffix.lower() == ".npy":
+        shape = open_array(path).shape
+        return Header(shape[:2], shape[2] if len(shape) == 3 else 1)
+    with open_image(path) as image:
+        gray = image.mode in ("1", "L", "LA") or image.mode[0] == "I"
+        return Header((image.height, image.width), 1 if gray else 3)
+
+
+def read(path: Path) -> np.ndarray:
+    """One image as (height, width, channels), uint8, uint16 or float32."""
+    if path.suffix.lower() == ".npy":
+        return _read_array(path)
+    if _is_16_bit(path):
+        return _read_16_bit(path)
+    image = decode(path)
+    if image.mode in ("1", "L", "LA"):
+        return np.asarray(image.convert("L"))[..., None]
+    return np.asarray(image.convert("RGB"))
+
+
+def of_own_statistics(image: np.ndarray) -> NormalizedImage:
+    """An image brought to mean 0 and deviation 1."""
+    pixels = image.astype("float32")
+    factor = 1 / (pixels.std() + np.float32(EPSILON))
+    return NormalizedImage(image, pixels.mean(), factor)
+
+
+def of_published_constants(
+    image: np.ndarray, is_rgb: bool, count_factor: float
+) -> NormalizedImage:
+    """Color by ImageNet's mean and deviation, counts by a factor."""
+    if is_rgb:
+        return NormalizedImage(
+            image, IMAGENET_MEAN * 255, 1 / (IMAGENET_DEVIATION * 255)
+        )
+    metric = image.dtype.kind == "f"
+    return NormalizedImage(
+        image, 0.0, np.float32(1.0 if metric else count_factor)
+    )
+
+
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bilinear, antialiased, to (height, width), in float32."""
+    image = image.astype("float32", copy=False)
+    if image.shape[:2] == tuple(size):
+        return image
+    planes = [
+        Image.fromarray(np.ascontiguousarray(image[..., channel])).resize(
+            size[::-1], Image.Resampling.BILINEAR
+        )
+        for channel in range(image.shape[2])
+    ]
+    return np.stack([np.asarray(plane) for plane in planes], axis=-1)
+
+
+def resize_as_stored(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The same, in the data type of the image."""
+    resized = resize(image, size)
+    if image.dtype.kind == "u":
+        resized = np.rint(resized)
+    return resized.astype(image.dtype)
+
+
+def three_channels(image: np.ndarray) -> np.ndarray:
+    """A gray image as three equal channels."""
+    return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
+
+
+def displayed(image: np.ndarray) -> np.ndarray:
+    """A standardized image, its middle 98 % stretched over uint8."""
+    image = image[..., :3]
+    low, high = np.percentile(image, (1, 99))
+    share = (image - low) / max(high - low, 1e-6)
+    return np.round(255 * np.clip(share, 0, 1)).astype("uint8")
+
+
+def panel(columns: list[tuple[str, list[np.ndarray]]]) -> np.ndarray:
+    """Columns of uint8 images of one size, each under its title."""
+    height, width = columns[0][1][0].shape[:2]
+    rows = len(columns[0][1])
+    canvas = Image.new(
+        "RGB",
+        (
+            len(columns) * (width + MARGIN) - MARGIN,
+            HEADER_HEIGHT + rows * (height + MARGIN) - MARGIN,
+        ),
+        "white",
+    )
+    text = ImageDraw.Draw(canvas)
+    for column, (title, images) in enumerate(columns):
+        left = column * (width + MARGIN)
+        text.text((left + 2, 1), title, fill="black")
+        for row, image in enumerate(images):
+            top = HEADER_HEIGHT + row * (height + MARGIN)
+            canvas.paste(Image.fromarray(image), (left, top))
+    return np.asarray(canvas)
+
+
+def open_image(path: Path) -> ImageFile.ImageFile:
+    try:
+        return Image.open(path)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{path} could not be read as an image.") from error
+
+
+def decode(path: Path) -> ImageFile.ImageFile:
+    with open_image(path) as image:
+        try:
+            image.load()
+        except (OSError, SyntaxError, ValueError) as error:
+            raise ValueError(
+                f"{path} is damaged or cut short: {error}"
+            ) from error
+        return image
+
+
+def open_array(path: Path) -> np.ndarray:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{path} could not be read as an array.") from error
+    numeric = array.dtype.kind in "fui"
+    if not numeric or array.ndim not in (2, 3) or 0 in array.shape:
+        raise ValueError(
+            f"{path} is {array.dtype} of shape {array.shape}; expected numbers "
+            "of shape (height, width) or (height, width, channels)."
+        )
+    return array
+
+
+def _read_array(path: Path) -> np.ndarray:
+    array = open_array(path)
+    if array.dtype not in ("uint8", "uint16"):
+        array = array.astype("float32")
+    if not np.isfinite(array).all():
+        raise ValueError(
+            f"{path} holds values that are not finite; write 0 for missing."
+        )
+    return np.array(array).reshape(*array.shape[:2], -1)
+
+
+def _is_16_bit(path: Path) -> bool:
+    # Byte 24 of a PNG is its bit depth. Pillow does not tell it: it cuts
+    # 16-bit color down to 8 bits in silence.
+    with path.open("rb") as file:
+        start = file.read(25)
+    return start[:4] == b"\x89PNG" and start[24:] == b"\x10"
+
+
+def _read_16_bit(path: Path) -> np.ndarray:
+    import tensorflow as tf
+
+    try:
+        image = tf.io.decode_png(path.read_bytes(), dtype="uint16")
+    except tf.errors.InvalidArgumentError as error:
+        raise ValueError(f"{path} is damaged or cut short.") from error
+    image = image.numpy()
+    return image[..., : 1 if image.shape[-1] < 3 else 3]

@@ -1,0 +1,49 @@
+"""Masks of class indices: read, check, resize."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from applications.inputs import image as images
+
+IGNORE = 255
+EXTENSIONS = (".png", ".npy")
+
+
+def read(path: Path, num_classes: int) -> np.ndarray:
+    """One mask of class indices as (height, width) uint8."""
+    label = read_indices(path)
+    wrong = (label < 0) | ((label >= num_classes) & (label != IGNORE))
+    if wrong.any():
+        raise ValueError(
+            f"{path} holds the label {label[wrong].flat[0]}; expected 0 to "
+            f"{num_classes - 1} ({num_classes} classes) or {IGNORE} for "
+            "pixels to ignore. List every class in classes.txt."
+        )
+    return label.astype("uint8")
+
+
+def read_indices(path: Path) -> np.ndarray:
+    """The numbers of a mask as they are stored, whole ones of any width."""
+    if path.suffix.lower() == ".npy":
+        array = np.array(images.open_array(path))
+        flat = array.ndim == 2 or array.shape[2] == 1
+        if array.dtype.kind in "ui" and flat:
+            return array.reshape(array.shape[:2])
+        found = f"{array.dtype} of shape {array.shape}"
+    else:
+        image = images.decode(path)
+        if image.mode in ("1", "L", "P") or image.mode[0] == "I":
+            return np.asarray(image)
+        found = f"an image of mode {image.mode}"
+    raise ValueError(
+        f"{path} is {found}; a mask holds one class index a pixel: a palette "
+        "or gray PNG, or whole numbers of shape (height, width)."
+    )
+
+
+def resize(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The nearest index, to (height, width)."""
+    image = Image.fromarray(np.ascontiguousarray(label))
+    return np.asarray(image.resize(size[::-1], Image.Resampling.NEAREST))

@@ -1,0 +1,108 @@
+"""The bottleneck of residual networks, with any normalization and gates."""
+
+import dataclasses
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Protocol
+
+import keras
+
+from keras_fusion.models.branch_layers import add
+from keras_fusion.models.branch_layers import each
+from keras_fusion.types import Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Bottleneck:
+    """One bottleneck, and the sizes that follow from its position.
+
+    Attributes:
+        stage: Number from 1 of its stage.
+        block: Number from 1 within the stage.
+        width: Filters of the first stage's 3x3 convolutions; each stage has
+            twice as many as the one before it.
+        stride_on: `"3x3"` or `"1x1"`, the convolution that halves the
+            resolution.
+    """
+
+    stage: int
+    block: int
+    width: int
+    stride_on: str
+
+    @property
+    def name(self) -> str:
+        return f"stage{self.stage}_block{self.block}"
+
+    @property
+    def filters(self) -> int:
+        return self.width * 2 ** (self.stage - 1)
+
+    @property
+    def projects(self) -> bool:
+        """Whether the shortcut needs a convolution to the new width."""
+        return self.block == 1
+
+    @property
+    def strides(self) -> int:
+        return 2 if self.block == 1 and self.stage > 1 else 1
+
+
+class ConvolveAt(Protocol):
+    """Convolution, normalization and ReLU, by their number in the block.
+
+    Number 0 is the shortcut's, 1 to 3 are on the main path.
+    """
+
+    def __call__(
+        self,
+        branches: list[Tensor],
+        number: int,
+        filters: int,
+        size: int,
+        strides: int = 1,
+        relu: bool = True,
+    ) -> list[Tensor]: ...
+
+
+def stages_of(
+    blocks: Sequence[int], width: int, stride_on: str
+) -> Iterator[list[Bottleneck]]:
+    """Yields the bottlenecks of each stage, `blocks` of them."""
+    for stage, count in enumerate(blocks, start=1):
+        yield [
+            Bottleneck(stage, block, width, stride_on)
+            for block in range(1, count + 1)
+        ]
+
+
+def residual(
+    branches: list[Tensor],
+    block: Bottleneck,
+    convolve: ConvolveAt,
+    gate: Callable[[list[Tensor]], list[Tensor]] | None = None,
+) -> list[Tensor]:
+    """Adds 1x1, 3x3 and 1x1 convolutions, gated if asked, to the shortcut."""
+    filters, wide = block.filters, 4 * block.filters
+    shortcuts = branches
+    if block.projects:
+        shortcuts = convolve(branches, 0, wide, 1, block.strides, relu=False)
+    first, second = block.strides, 1
+    if block.stride_on == "3x3":
+        first, second = second, first
+    branches = convolve(branches, 1, filters, 1, first)
+    branches = convolve(branches, 2, filters, 3, second)
+    branches = convolve(branches, 3, wide, 1, relu=False)
+    if gate is not None:
+        branches = gate(branches)
+    branches = add(branches, shortcuts, name=f"{block.name}_add")
+    return each(keras.layers.ReLU(name=f"{block.name}_output"), branches)
+
+
+def check_stride_on(stride_on: str) -> None:
+    if stride_on not in ("3x3", "1x1"):
+        raise ValueError(
+            '`stride_on` must be "3x3" or "1x1". '
+            f"Received: stride_on={stride_on}"
+        )

@@ -1,0 +1,83 @@
+import collections
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from applications import cli
+from applications.datasets import class_folders
+from applications.datasets import paired_folder
+from applications.inputs import image as images
+
+SPLITS = ("train", "validation", "test")
+SEGMENTATION = (
+    *("semantic_segmentation", "--epochs", "1", "--batch-size", "2"),
+    *("--width", "4", "--decoder-width", "4", "--crop", "32", "--pools", "0"),
+)
+
+
+@pytest.fixture
+def counts(monkeypatch):
+    """How often folders are scanned, and files of each split decoded."""
+    seen = collections.Counter()
+
+    def counted(module, name, key):
+        function = getattr(module, name)
+
+        def call(*arguments, **options):
+            seen[key(*arguments)] += 1
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(module, name, call)
+
+    counted(paired_folder, "scan", lambda *_: "scan")
+    counted(class_folders, "scan", lambda *_: "scan")
+    counted(images, "read", lambda path: path.parts[-3])
+    return seen
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory):
+    root = tmp_path_factory.mktemp("frames")
+    rng = np.random.default_rng(0)
+    for split in SPLITS:
+        for name in ("rgb", "depth", "label"):
+            (root / split / name).mkdir(parents=True)
+            for index in range(4):
+                shape = (32, 32, 3) if name == "rgb" else (32, 32)
+                pixels = rng.integers(0, 2, shape).astype("uint8")
+                image = Image.fromarray(pixels)
+                image.save(root / split / name / f"{index}.png")
+    return root
+
+
+def test_a_training_scans_once_and_decodes_what_it_uses(
+    frames, counts, tmp_path
+):
+    task, *flags = SEGMENTATION
+    places = ("--data-dir", str(frames), "--runs-dir", str(tmp_path))
+    assert cli.main([task, "train", *flags, *places]) == 0
+    assert counts.pop("scan") == 1
+    # Two modalities of four examples, each decoded once but for the first,
+    # which tells how much memory a split takes.
+    assert counts == {"train": 2 * 5, "validation": 2 * 5}
+    counts.clear()
+    run = str(tmp_path / task / "default")
+    assert cli.main([task, "evaluate", "--run", run, "--split", "test"]) == 0
+    assert counts.pop("scan") == 1
+    assert counts == {"test": 2 * 5}
+
+
+def test_classes_are_scanned_once_too(counts, tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("dark", "light"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for index in range(10):
+            pixels = rng.integers(0, 255, (8, 8)).astype("uint8")
+            image = Image.fromarray(pixels)
+            image.save(tmp_path / "data" / name / f"{index}.png")
+    command = ("image_classification", "train", "--epochs", "1")
+    places = ("--data-dir", str(tmp_path / "data"))
+    flags = ("--batch-size", "4", "--runs-dir", str(tmp_path / "runs"))
+    assert cli.main([*command, *places, *flags]) == 0
+    assert counts["scan"] == 1

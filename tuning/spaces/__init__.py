@@ -1,1 +1,0 @@
-"""What is searched, a file a task."""
