@@ -19,6 +19,7 @@ from pathlib import Path
 import keras
 import tyro
 
+from applications import files
 from applications import runs
 from applications import training
 from applications.semantic_segmentation.config import PRESETS

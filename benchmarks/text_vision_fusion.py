@@ -24,6 +24,7 @@ import keras
 import numpy as np
 import tyro
 
+from applications import files
 from applications import instruction_following
 from applications.instruction_following import scores
 from applications.instruction_following import sources

@@ -6,6 +6,7 @@ import pytest
 
 import applications
 from applications import cli
+from applications.task import load_task
 from keras_fusion import layers
 from tests import pages
 
@@ -37,7 +38,7 @@ def test_the_space_of_the_guide_returns_settings():
     names = {}
     exec(snippet, names)
     found = names["space"](keras_tuner.HyperParameters())
-    task = applications.load_task("semantic_segmentation")
+    task = load_task("semantic_segmentation")
     assert found.keys() <= {x.name for x in dataclasses.fields(task.Config)}
 
 
@@ -63,7 +64,7 @@ def test_commands_name_tasks_and_verbs(page):
     for words in re.findall(r"python -m applications (\w[\w ]*)", text):
         task, *verb = words.split()[:2]
         assert task in applications.TASKS
-        verbs = applications.load_task(task).__dict__.get("VERBS", {})
+        verbs = getattr(load_task(task), "VERBS", {})
         assert {*verb} <= {"train", *cli.VERBS, *verbs}
     for task in re.findall(r"python -m tuning (\w+)", text):
         assert task in applications.TASKS
