@@ -20,7 +20,6 @@ import keras
 import tyro
 
 from applications import files
-from applications import runs
 from applications import training
 from applications.semantic_segmentation.config import PRESETS
 from applications.semantic_segmentation.config import Config
@@ -66,7 +65,7 @@ def main(benchmark: Benchmark) -> None:
     search = searches.begin(TASK, flags, benchmark.config)
     workers.run(search, [])
     found = results.ranked(search, results.read(search))
-    best = runs.read_config(search.folder / found[0].name, Config)
+    best = search.config(found[0].name, found[0].values)
     published = dataclasses.replace(
         benchmark.config, exchange_stages=STAGES, threshold=0.02
     )

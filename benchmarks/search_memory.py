@@ -27,14 +27,15 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=30)
     arguments = parser.parse_args()
     after = []
-    report = results.reported
+    update = results.update
 
-    def reported(*trial):
-        metrics = report(*trial)
+    def updated(search):
+        """What the search does behind every trial."""
+        trials = update(search)
         after.append(resident())
-        return metrics
+        return trials
 
-    results.reported = reported
+    results.update = updated
     with tempfile.TemporaryDirectory() as folder:
         config = Config(epochs=1, limit=4, runs_dir=folder)
         search = searches.begin(TASK, Flags(trials=arguments.trials), config)

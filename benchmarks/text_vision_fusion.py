@@ -145,9 +145,8 @@ def people(comparison: Comparison, name: str, seed: int) -> dict:
 
 def as_in_row(config: Config, comparison: Comparison, name: str) -> Config:
     fusion, coordinates = ROWS[name]
-    config = instruction_following.prepare(
-        dataclasses.replace(config, fusion=fusion, coordinates=coordinates)
-    )
+    config = dataclasses.replace(config, fusion=fusion, coordinates=coordinates)
+    config = instruction_following.load_data(config).config
     return at_weights(config, comparison.weights)
 
 
@@ -180,9 +179,10 @@ def agent(config: Config, seed: int, steps: int | None = None) -> dict:
     keras.utils.set_random_seed(seed)
     model = instruction_following.build_model(config)
     data = instruction_following.load_data(config)
+    train, steps_per_epoch = data.train()
     model.fit(
-        data.train,
-        steps_per_epoch=steps or data.steps_per_epoch,
+        train,
+        steps_per_epoch=steps or steps_per_epoch,
         epochs=config.epochs,
         shuffle=False,
         callbacks=[
@@ -192,7 +192,8 @@ def agent(config: Config, seed: int, steps: int | None = None) -> dict:
         ],
         verbose=2,
     )
-    metrics = instruction_following.measure(model, data.validation, config)
+    _, held_out = data.split("validation")
+    metrics = instruction_following.measure(model, held_out, config)
     return {
         "parameters": model.count_params(),
         **{key: metrics[key] for key in scores.KEYS},
@@ -204,7 +205,7 @@ def heads(model: keras.Model, config: Config) -> dict[str, float]:
     """How often each head says what is demonstrated first, when held out."""
     # That part is the same whatever is generated for training.
     few = dataclasses.replace(config, boards=1)
-    part = Part(sources.splits(few)["validation"], config)
+    part = Part(sources.find(few).splits["validation"](), config)
     right = {"block": [], "direction": []}
     rows = np.arange(len(part.lengths))
     for some in np.array_split(rows, -(-len(rows) // 64)):
