@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TASK ?= semantic_segmentation
 LIBRARY_TESTS := tests/layers tests/losses tests/metrics
 
-.PHONY: demo test test-jax test-torch test-slow lint format clean
+.PHONY: demo test test-install test-jax test-torch test-slow lint format clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m applications $(TASK) train --name demo --epochs 16
@@ -18,12 +18,17 @@ test: lint
 test-jax test-torch: test-%: $(VENV)/installed-%
 	KERAS_BACKEND=$* $(BIN)/python -m pytest -n 2 $(LIBRARY_TESTS)
 
+# The wheel, in an empty virtual environment with a backend of Keras.
+test-install: $(VENV)/installed
+	$(BIN)/python -m pytest -m install tests/test_install.py
+
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 format: $(VENV)/installed
 	$(BIN)/ruff format .

@@ -1,6 +1,9 @@
-"""Measured comparisons; each prints a table and writes it under results/."""
+"""Measured comparisons; each prints a table and writes it under results/.
 
-import os
+Python imports this file before any benchmark, so that TensorFlow, which is
+talkative at its start, is quiet in all of them.
+"""
 
-# Before one of them imports TensorFlow, which is talkative at its start.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from applications import startup
+
+startup.import_tensorflow()

@@ -9,10 +9,14 @@ process of its own, less what the process held before the first run.
 """
 
 import multiprocessing
-import os
-import pathlib
+
+import numpy as np
+import tensorflow as tf
 
 from benchmarks import timing
+from benchmarks.memory import resident
+from benchmarks.tables import write_table
+from keras_fusion.layers import BilinearAttention
 
 BATCH = 4
 QUERIES = (80, 500)
@@ -40,7 +44,7 @@ def main():
             for kind in ("prediction", "step")
         }
         rows += [describe(queries, limit, seconds) for limit in LIMITS]
-    timing.write_table(
+    write_table(
         "bilinear_attention",
         "Bilinear attention in one piece and in chunks",
         NOTES,
@@ -75,19 +79,12 @@ def describe(queries, limit, seconds):
 
 
 def make_layer(limit):
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from keras_fusion.layers import BilinearAttention
-
     return BilinearAttention(1024, memory_limit=limit)
 
 
 def run(kind, queries, limit):
     """Returns a function that traces the work, and one that does it."""
     layer = make_layer(limit)
-
-    import numpy as np
-    import tensorflow as tf
-
     rng = np.random.default_rng(0)
     query = rng.normal(size=(1, queries, 300)).astype("float32")
     value = rng.normal(size=(BATCH, 9, 9, 2048)).astype("float32")
@@ -129,12 +126,6 @@ def peak(kind, queries, limit):
     for _ in range(3):
         work()
     return resident("VmHWM") - before
-
-
-def resident(field):
-    status = pathlib.Path("/proc/self/status").read_text()
-    line = next(x for x in status.splitlines() if x.startswith(field))
-    return int(line.split()[1]) / 1024
 
 
 if __name__ == "__main__":

@@ -11,19 +11,15 @@ import argparse
 import statistics
 import time
 
-from applications import startup
+import numpy as np
 
-startup.import_tensorflow()
-
-import numpy as np  # noqa: E402
-
-from applications.instruction_following import batched_world  # noqa: E402
-from applications.instruction_following import rewards  # noqa: E402
-from applications.instruction_following.episodes import Episodes  # noqa: E402
-from applications.instruction_following.rules import BLOCKS  # noqa: E402
-from applications.instruction_following.world import BlocksWorld  # noqa: E402
-from benchmarks.timing import alternate  # noqa: E402
-from benchmarks.timing import write_table  # noqa: E402
+from applications.instruction_following import batched_world
+from applications.instruction_following import rewards
+from applications.instruction_following.episodes import Episodes
+from applications.instruction_following.rules import BLOCKS
+from applications.instruction_following.world import BlocksWorld
+from benchmarks.tables import write_table
+from benchmarks.timing import alternate
 
 BAR = 50
 

@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.tables import write_table
 from benchmarks.timing import alternate
 from benchmarks.timing import median_ratio
 from benchmarks.timing import milliseconds
-from benchmarks.timing import write_table
 from keras_fusion.layers import ChannelExchange
 from keras_fusion.models import refinenet
 

@@ -11,30 +11,27 @@ the plain network are taken seed by seed.
 """
 
 import dataclasses
+import functools
 import shlex
-import statistics
 import sys
 
-from applications import startup
+import keras
+import numpy as np
+import tensorflow as tf
+import tyro
 
-startup.import_tensorflow()
-
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-import tyro  # noqa: E402
-
-from applications.image_classification import Config  # noqa: E402
-from applications.image_classification import build_model  # noqa: E402
-from applications.image_classification import load_data  # noqa: E402
-from applications.image_classification import model as networks  # noqa: E402
-from applications.image_classification import prepare  # noqa: E402
-from applications.image_classification import scores  # noqa: E402
-from benchmarks.timing import alternate  # noqa: E402
-from benchmarks.timing import milliseconds  # noqa: E402
-from benchmarks.timing import write_table  # noqa: E402
-from keras_fusion.callbacks import CompanionDecay  # noqa: E402
-from keras_fusion.layers import LocallyConnectedFusion  # noqa: E402
+from applications.image_classification import Config
+from applications.image_classification import build_model
+from applications.image_classification import load_data
+from applications.image_classification import model as networks
+from applications.image_classification import scores
+from applications.task import Data
+from benchmarks.tables import percent
+from benchmarks.tables import write_table
+from benchmarks.timing import alternate
+from benchmarks.timing import milliseconds
+from keras_fusion.callbacks import CompanionDecay
+from keras_fusion.layers import LocallyConnectedFusion
 
 PLAIN = "last (plain)"
 LC = "locally_connected"
@@ -102,7 +99,7 @@ def variants(comparison: Comparison) -> dict[str, Config]:
             f"unknown rows {', '.join(unknown)}; they are: "
             f"{', '.join(VARIANTS)}"
         )
-    config = prepare(comparison.config)
+    config = load_data(comparison.config).config
     configs = {
         label: dataclasses.replace(config, **VARIANTS[label])
         for label in comparison.heads
@@ -131,19 +128,24 @@ def trained_accuracy(model: keras.Model, config: Config) -> float:
     ]
     if config.head == "dsn":
         callbacks.append(CompanionDecay(config.epochs))
+    train, steps = data.train()
     model.fit(
-        data.train,
-        steps_per_epoch=data.steps_per_epoch,
+        train,
+        steps_per_epoch=steps,
         epochs=config.epochs,
         shuffle=False,
         callbacks=callbacks,
         verbose=0,
     )
-    held_out = data.validation
-    if data.test is not None:
-        held_out = held_out.concatenate(data.test)
-    logits, labels = scores.outputs(model, held_out)
+    logits, labels = scores.outputs(model, held_out(data))
     return float((logits.argmax(axis=1) == labels).mean())
+
+
+def held_out(data: Data) -> tf.data.Dataset:
+    """The validation and test parts, as far as there are any."""
+    names = [name for name in data.names if name != "train"]
+    first, *others = (data.split(name)[1] for name in names)
+    return functools.reduce(tf.data.Dataset.concatenate, others, first)
 
 
 def start_afresh(model: keras.Model, config: Config) -> None:
@@ -168,8 +170,8 @@ def describe(
         rows.append(
             [
                 label,
-                spread(values),
-                spread(values - plain) if label != PLAIN else "",
+                percent(values, 2),
+                percent(values - plain, 2) if label != PLAIN else "",
                 f"{int((values > plain).sum())} / {int((values < plain).sum())}"
                 if label != PLAIN
                 else "",
@@ -208,18 +210,11 @@ def step_seconds(
     models: dict[str, keras.Model], configs: dict[str, Config], repeats: int
 ) -> dict[str, list[float]]:
     def step(label: str):
-        batch = tf.nest.map_structure(
-            lambda x: x.numpy(), next(iter(load_data(configs[label]).train))
-        )
+        train, _ = load_data(configs[label]).train()
+        batch = tf.nest.map_structure(lambda x: x.numpy(), next(iter(train)))
         return lambda: models[label].train_on_batch(*batch)
 
     return alternate({label: step(label) for label in models}, repeats)
-
-
-def spread(values: np.ndarray) -> str:
-    """Mean and sample deviation, in per cent."""
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{100 * values.mean():.2f} ± {100 * deviation:.2f}"
 
 
 def write(
@@ -229,10 +224,8 @@ def write(
 ) -> None:
     config = next(iter(configs.values()))
     data = load_data(config)
-    parts = [part for part in (data.validation, data.test) if part is not None]
-    held_out = sum(
-        len(targets["label"]) for part in parts for _, targets in part
-    )
+    _, steps = data.train()
+    count = sum(len(targets["label"]) for _, targets in held_out(data))
     arguments = shlex.join(sys.argv[1:])
     notes = [
         f"`python -m benchmarks.classification_heads {arguments}`".replace(
@@ -240,10 +233,10 @@ def write(
         ),
         "",
         (
-            f"{config.epochs} epochs of {data.steps_per_epoch} steps, batch "
+            f"{config.epochs} epochs of {steps} steps, batch "
             f"{config.batch_size}; seeds "
             f"{', '.join(map(str, comparison.seeds))}. Accuracy on "
-            f"{held_out:,} held-out images, mean ± sample deviation over the "
+            f"{count:,} held-out images, mean ± sample deviation over the "
             "seeds, in per cent; the difference to the plain network is taken "
             "seed by seed, and won / lost counts the seeds. Weights and "
             "multiplications (millions an image) are those of prediction. "

@@ -16,23 +16,19 @@ import statistics
 import sys
 from pathlib import Path
 
-from applications import startup
+import keras
+import tyro
 
-startup.import_tensorflow()
-
-import keras  # noqa: E402
-import tyro  # noqa: E402
-
-from applications import runs  # noqa: E402
-from applications import training  # noqa: E402
-from applications.semantic_segmentation.config import PRESETS  # noqa: E402
-from applications.semantic_segmentation.config import Config  # noqa: E402
-from benchmarks.modality_fusion import spread  # noqa: E402
-from benchmarks.timing import write_table  # noqa: E402
-from tuning import results  # noqa: E402
-from tuning import search as searches  # noqa: E402
-from tuning import workers  # noqa: E402
-from tuning.flags import Flags  # noqa: E402
+from applications import files
+from applications import training
+from applications.semantic_segmentation.config import PRESETS
+from applications.semantic_segmentation.config import Config
+from benchmarks.tables import percent
+from benchmarks.tables import write_table
+from tuning import results
+from tuning import search as searches
+from tuning import workers
+from tuning.flags import Flags
 
 TASK = "semantic_segmentation"
 OBJECTIVE = "max mean_iou.ensemble"
@@ -69,7 +65,7 @@ def main(benchmark: Benchmark) -> None:
     search = searches.begin(TASK, flags, benchmark.config)
     workers.run(search, [])
     found = results.ranked(search, results.read(search))
-    best = runs.read_config(search.folder / found[0].name, Config)
+    best = search.config(found[0].name, found[0].values)
     published = dataclasses.replace(
         benchmark.config, exchange_stages=STAGES, threshold=0.02
     )
@@ -98,8 +94,8 @@ def trained(benchmark: Benchmark, label: str, config: Config) -> list[str]:
         f"{label}, seeds {seeds}",
         stages(config.exchange_stages),
         f"{config.threshold:.3g}",
-        spread([m["mean_iou"]["ensemble"] for m in metrics]),
-        spread(shares),
+        percent([m["mean_iou"]["ensemble"] for m in metrics]),
+        percent(shares),
     ]
 
 

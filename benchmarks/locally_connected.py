@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from benchmarks.tables import write_table
 from benchmarks.timing import alternate
 from benchmarks.timing import median_ratio
 from benchmarks.timing import milliseconds
-from benchmarks.timing import write_table
 from keras_fusion import layers
 
 # Batch and sizes of the input, width of a window, filters.

@@ -11,20 +11,16 @@ RUNS_DIR; finished ones are not trained again, so a stopped benchmark goes on.
 
 import dataclasses
 import shlex
-import statistics
 import sys
 
-from applications import startup
+import keras
+import tyro
 
-startup.import_tensorflow()
-
-import keras  # noqa: E402
-import tyro  # noqa: E402
-
-from applications import training  # noqa: E402
-from applications.semantic_segmentation.config import PRESETS  # noqa: E402
-from applications.semantic_segmentation.config import Config  # noqa: E402
-from benchmarks.timing import write_table  # noqa: E402
+from applications import training
+from applications.semantic_segmentation.config import PRESETS
+from applications.semantic_segmentation.config import Config
+from benchmarks.tables import percent
+from benchmarks.tables import write_table
 
 TASK = "semantic_segmentation"
 FUSIONS = ("none", "sum", "concat", "squeeze_excite", "exchange")
@@ -76,29 +72,23 @@ def describe(label: str, runs: list[dict]) -> list[dict]:
     rows = []
     for output in outputs:
         row = {"network": label, "output": output}
-        row[f"IoU {classes[-1]}"] = spread(
+        row[f"IoU {classes[-1]}"] = percent(
             [run["iou_by_class"][output][classes[-1]] for run in runs]
         )
-        row["mean IoU"] = spread([run["mean_iou"][output] for run in runs])
+        row["mean IoU"] = percent([run["mean_iou"][output] for run in runs])
         row["exchanged %"] = row["weight"] = ""
         if output in runs[0].get("ensemble_weights", {}):
-            row["weight"] = spread(
+            row["weight"] = percent(
                 [run["ensemble_weights"][output] for run in runs]
             )
         if "exchanged_channels" in runs[0] and output != "ensemble":
-            row["exchanged %"] = spread(
+            row["exchanged %"] = percent(
                 [run["exchanged_share"][output] for run in runs]
             )
         row["parameters"] = f"{runs[0]['parameters']:,}"
         row["s/step"] = f"{min(run['seconds_per_step'] for run in runs):.3f}"
         rows.append(row)
     return rows
-
-
-def spread(values: list[float]) -> str:
-    """Mean and sample deviation, in per cent."""
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{100 * statistics.mean(values):.1f} ± {100 * deviation:.1f}"
 
 
 def write(config: Config, seeds: tuple[int, ...], rows: list[dict]) -> None:

@@ -14,10 +14,10 @@ import torch
 from pytorch_metric_learning import losses
 from pytorch_metric_learning import miners
 
+from benchmarks.tables import write_table
 from benchmarks.timing import alternate
 from benchmarks.timing import median_ratio
 from benchmarks.timing import milliseconds
-from benchmarks.timing import write_table
 from keras_fusion.losses import MultiSimilarityLoss
 
 FEATURES = 128

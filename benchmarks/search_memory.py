@@ -10,27 +10,16 @@ the search itself keeps.
 import argparse
 import statistics
 import tempfile
-from pathlib import Path
 
-from applications import startup
-
-startup.import_tensorflow()
-
-from applications.image_classification.config import Config  # noqa: E402
-from benchmarks.timing import write_table  # noqa: E402
-from tuning import results  # noqa: E402
-from tuning import search as searches  # noqa: E402
-from tuning import workers  # noqa: E402
-from tuning.flags import Flags  # noqa: E402
+from applications.image_classification.config import Config
+from benchmarks.memory import resident
+from benchmarks.tables import write_table
+from tuning import results
+from tuning import search as searches
+from tuning import workers
+from tuning.flags import Flags
 
 TASK = "image_classification"
-
-
-def resident() -> float:
-    """MiB that this process has in memory."""
-    status = Path("/proc/self/status").read_text()
-    line = next(row for row in status.splitlines() if row.startswith("VmRSS"))
-    return int(line.split()[1]) / 1024
 
 
 def main() -> None:
@@ -38,14 +27,15 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=30)
     arguments = parser.parse_args()
     after = []
-    report = results.reported
+    update = results.update
 
-    def reported(*trial):
-        metrics = report(*trial)
+    def updated(search):
+        """What the search does behind every trial."""
+        trials = update(search)
         after.append(resident())
-        return metrics
+        return trials
 
-    results.reported = reported
+    results.update = updated
     with tempfile.TemporaryDirectory() as folder:
         config = Config(epochs=1, limit=4, runs_dir=folder)
         search = searches.begin(TASK, Flags(trials=arguments.trials), config)

@@ -5,21 +5,17 @@ The same backbone with and without `SqueezeExcite`, step by step in turn.
 
 import dataclasses
 
-from applications import startup
+import keras
+import numpy as np
+import tensorflow as tf
+import tyro
 
-startup.import_tensorflow()
-
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-import tyro  # noqa: E402
-
-from benchmarks.timing import alternate  # noqa: E402
-from benchmarks.timing import median_ratio  # noqa: E402
-from benchmarks.timing import milliseconds  # noqa: E402
-from benchmarks.timing import write_table  # noqa: E402
-from keras_fusion.models import squeeze_excite_inception  # noqa: E402
-from keras_fusion.models import squeeze_excite_resnet  # noqa: E402
+from benchmarks.tables import write_table
+from benchmarks.timing import alternate
+from benchmarks.timing import median_ratio
+from benchmarks.timing import milliseconds
+from keras_fusion.models import squeeze_excite_inception
+from keras_fusion.models import squeeze_excite_resnet
 
 NETWORKS = {
     "ResNet-50, 64 x 64": (

@@ -16,29 +16,27 @@ stopped benchmark goes on. For other settings give another one.
 import dataclasses
 import functools
 import shlex
-import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from applications import startup
+import keras
+import numpy as np
+import tyro
 
-startup.import_tensorflow()
-
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-import tyro  # noqa: E402
-
-from applications import instruction_following  # noqa: E402
-from applications.instruction_following import scores  # noqa: E402
-from applications.instruction_following import sources  # noqa: E402
-from applications.instruction_following.config import PRESETS  # noqa: E402
-from applications.instruction_following.config import Config  # noqa: E402
-from applications.instruction_following.data import Part  # noqa: E402
-from applications.instruction_following.data import policy_batch  # noqa: E402
-from applications.instruction_following.model import learning_rate_at  # noqa: E402
-from benchmarks import goal_pixels  # noqa: E402
-from benchmarks.timing import write_table  # noqa: E402
+from applications import files
+from applications import instruction_following
+from applications.instruction_following import scores
+from applications.instruction_following import sources
+from applications.instruction_following.config import PRESETS
+from applications.instruction_following.config import Config
+from applications.instruction_following.data import Part
+from applications.instruction_following.data import policy_batch
+from applications.instruction_following.model import learning_rate_at
+from benchmarks import goal_pixels
+from benchmarks.tables import percent
+from benchmarks.tables import spread
+from benchmarks.tables import write_table
 
 ROWS = {
     "concat": ("concat", True),
@@ -147,9 +145,8 @@ def people(comparison: Comparison, name: str, seed: int) -> dict:
 
 def as_in_row(config: Config, comparison: Comparison, name: str) -> Config:
     fusion, coordinates = ROWS[name]
-    config = instruction_following.prepare(
-        dataclasses.replace(config, fusion=fusion, coordinates=coordinates)
-    )
+    config = dataclasses.replace(config, fusion=fusion, coordinates=coordinates)
+    config = instruction_following.load_data(config).config
     return at_weights(config, comparison.weights)
 
 
@@ -182,9 +179,10 @@ def agent(config: Config, seed: int, steps: int | None = None) -> dict:
     keras.utils.set_random_seed(seed)
     model = instruction_following.build_model(config)
     data = instruction_following.load_data(config)
+    train, steps_per_epoch = data.train()
     model.fit(
-        data.train,
-        steps_per_epoch=steps or data.steps_per_epoch,
+        train,
+        steps_per_epoch=steps or steps_per_epoch,
         epochs=config.epochs,
         shuffle=False,
         callbacks=[
@@ -194,7 +192,8 @@ def agent(config: Config, seed: int, steps: int | None = None) -> dict:
         ],
         verbose=2,
     )
-    metrics = instruction_following.measure(model, data.validation, config)
+    _, held_out = data.split("validation")
+    metrics = instruction_following.measure(model, held_out, config)
     return {
         "parameters": model.count_params(),
         **{key: metrics[key] for key in scores.KEYS},
@@ -206,7 +205,7 @@ def heads(model: keras.Model, config: Config) -> dict[str, float]:
     """How often each head says what is demonstrated first, when held out."""
     # That part is the same whatever is generated for training.
     few = dataclasses.replace(config, boards=1)
-    part = Part(sources.splits(few)["validation"], config)
+    part = Part(sources.find(few).splits["validation"](), config)
     right = {"block": [], "direction": []}
     rows = np.arange(len(part.lengths))
     for some in np.array_split(rows, -(-len(rows) // 64)):
@@ -240,20 +239,8 @@ def cells(task: str, found: list[dict]) -> list[str]:
     filled = [f"{found[0]['parameters']:,}"]
     for key in MEASURED[task]:
         values = [result[key] for result in found]
-        filled.append(
-            spread([100 * value for value in values], 1)
-            if key in SHARES
-            else spread(values, 2)
-        )
+        filled.append(percent(values) if key in SHARES else spread(values, 2))
     return filled
-
-
-def spread(values: list[float], digits: int) -> str:
-    """Mean and sample deviation, which a single value has not."""
-    mean = f"{statistics.mean(values):.{digits}f}"
-    if len(values) == 1:
-        return mean
-    return f"{mean} ± {statistics.stdev(values):.{digits}f}"
 
 
 def write(comparison: Comparison, table: list[list[str]]) -> None:

@@ -1,13 +1,7 @@
-"""Times of alternatives, taken in turn, and the table that reports them."""
+"""Times of alternatives, taken in turn."""
 
-import datetime
-import os
-import pathlib
-import platform
 import statistics
 import time
-
-RESULTS = pathlib.Path(__file__).parent / "results"
 
 
 def alternate(functions, repeats, warm_up=3, clock=time.perf_counter):
@@ -50,30 +44,3 @@ def median_ratio(seconds, name, against):
 
 def milliseconds(seconds):
     return 1000 * statistics.median(seconds)
-
-
-def machine():
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    return (
-        f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, "
-        f"Python {platform.python_version()}; load averages at the end {load}"
-    )
-
-
-def write_table(name, title, notes, columns, rows):
-    """Prints a table and writes it to `benchmarks/results/<name>.md`."""
-    lines = [
-        f"# {title}",
-        "",
-        *notes,
-        "",
-        f"Measured on {datetime.date.today()}: {machine()}.",
-        "",
-        "| " + " | ".join(columns) + " |",
-        "| " + " | ".join("---" for _ in columns) + " |",
-        *("| " + " | ".join(map(str, row)) + " |" for row in rows),
-    ]
-    text = "\n".join(lines) + "\n"
-    print(text)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.md").write_text(text)

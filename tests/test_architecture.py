@@ -3,12 +3,15 @@ import doctest
 import importlib
 import inspect
 import pathlib
+import re
 import sys
+import tomllib
 
 import keras
 import numpy as np
 import pytest
 
+import applications
 import keras_fusion
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -30,6 +33,10 @@ ORDER = [
     "applications",
     "tuning",
 ]
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+# Packages whose distribution has another name.
+DISTRIBUTIONS = {"PIL": "pillow", "grpc": "grpcio", "sklearn": "scikit-learn"}
 
 
 def module_of(path):
@@ -72,10 +79,7 @@ def test_imports_flow_one_way(path):
 
 
 def test_tasks_do_not_import_each_other():
-    tasks = {
-        path.parent.name
-        for path in (ROOT / "applications").glob("*/__init__.py")
-    } - {"datasets", "inputs"}
+    tasks = set(applications.TASKS)
     for task in tasks:
         for path in (ROOT / "applications" / task).rglob("*.py"):
             for name in imports(ast.walk(parse(path))):
@@ -95,6 +99,42 @@ def test_library_imports_tensorflow_only_when_it_is_used(path):
     )
     everywhere = imports(ast.walk(tree))
     assert may or not any(within(name, "tensorflow") for name in everywhere)
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=module_of)
+def test_library_imports_keras_and_numpy_only(path):
+    # TensorFlow is the concern of the test above.
+    known = {"keras", "keras_fusion", "numpy", "tensorflow"}
+    for name in imports(ast.walk(parse(path))):
+        assert name.split(".")[0] in known | sys.stdlib_module_names
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for path in SOURCES
+        if path.relative_to(ROOT).parts[0] in ("applications", "tuning")
+    ],
+    ids=module_of,
+)
+def test_what_applications_import_is_declared(path):
+    extras = PROJECT["optional-dependencies"]
+    required = [
+        *PROJECT["dependencies"],
+        *(
+            line
+            for x in ("applications", "onnx", "optuna")
+            for line in extras[x]
+        ),
+    ]
+    declared = {re.match("[\\w-]+", line).group() for line in required}
+    ours = {"applications", "keras_fusion", "tuning"}
+    for name in imports(ast.walk(parse(path))):
+        top = name.split(".")[0]
+        if top not in ours | sys.stdlib_module_names:
+            distribution = DISTRIBUTIONS.get(top, top.replace("_", "-"))
+            assert distribution in declared, name
 
 
 @pytest.mark.skipif(

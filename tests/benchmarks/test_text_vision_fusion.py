@@ -32,12 +32,6 @@ def test_every_row_is_a_fusion_with_a_width_to_change():
     assert set(text_vision_fusion.WIDTHS.values()) < fields
 
 
-def test_entries_are_mean_and_sample_deviation():
-    spread = text_vision_fusion.spread
-    assert spread([1.0, 2.0, 3.0], 1) == "2.0 ± 1.0"
-    assert spread([2.5], 2) == "2.50"
-
-
 def test_shares_are_told_in_per_cent_and_distances_as_they_are():
     found = [
         {"parameters": 12_345, "accuracy": accuracy, "bits": bits}
