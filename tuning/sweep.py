@@ -15,6 +15,7 @@ from applications import load_task
 from applications import runs
 from applications import training
 from keras_fusion.callbacks.fusion_monitor import exchanged_shares
+from keras_fusion.callbacks.fusion_monitor import exchanges
 from keras_fusion.callbacks.fusion_monitor import layers_of
 from keras_fusion.layers import ChannelExchange
 
@@ -31,13 +32,13 @@ def sweep(
     task = load_task(task_name)
     config = runs.read_config(path, task.Config)
     model = training.load_model(path)
-    layers = layers_of(model, ChannelExchange)
-    if not layers:
+    if not exchanges(model):
         raise ValueError(
-            f"the model of {path} has no ChannelExchange layers, whose "
-            "threshold is what a sweep changes; give a run of "
+            f"the model of {path} exchanges no channels: it has no "
+            "ChannelExchange layer with a threshold above 0; give a run of "
             "semantic_segmentation with --fusion exchange"
         )
+    layers = layers_of(model, ChannelExchange)
     config = evaluation.with_data(task, config, data_dir)
     splits = (split,) if split else ("validation", "test")
     split, dataset = task.load_data(config).split(*splits)
