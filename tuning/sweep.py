@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from applications import files
 from applications.runs import Run
 from keras_fusion.callbacks import exchanged_shares
+from keras_fusion.callbacks import find_exchanges
 from keras_fusion.callbacks import find_layers
 from keras_fusion.layers import ChannelExchange
 
@@ -26,13 +27,13 @@ def sweep(
     """Scores a run at every threshold; a table and a picture in the run."""
     values = values_of(thresholds)
     model = run.model()
-    layers = find_layers(model, ChannelExchange)
-    if not layers:
+    if not find_exchanges(model):
         raise ValueError(
-            f"the model of {run.folder} has no ChannelExchange layers, whose "
-            "threshold is what a sweep changes; give a run of "
+            f"the model of {run.folder} exchanges no channels: it has no "
+            "ChannelExchange layer with a threshold above 0; give a run of "
             "semantic_segmentation with --fusion exchange"
         )
+    layers = find_layers(model, ChannelExchange)
     data = run.data(data_dir)
     splits = (split,) if split else ("validation", "test")
     split, dataset = data.split(*splits)

@@ -131,18 +131,18 @@ def test_other_settings_are_another_search(make_search, tmp_path, file):
 def test_a_diverged_trial_is_a_failed_one_and_the_search_goes_on(
     run_search, file
 ):
-    # A first weight of infinity: the loss is not a number.
+    # First weights of infinity in float32: the loss is not finite.
     file.write_text(
         "OBJECTIVE = 'max accuracy'\n"
         "def space(hp):\n"
-        "    return {'kernel': hp.Choice('kernel', [1.0, float('inf')])}\n"
+        "    return {'kernel': hp.Choice('kernel', [1.0, 1e300])}\n"
     )
     search = run_search(trials=2, algorithm="grid")
     rows = {row["kernel"]: row for row in table(search)}
     assert rows["1.0"]["status"] == "completed"
-    assert rows["inf"]["status"] == "failed"
-    assert "ended with status 1" in rows["inf"]["message"]
-    assert not rows["inf"]["score"]
+    assert rows["1e+300"]["status"] == "failed"
+    assert "ended with status 1" in rows["1e+300"]["message"]
+    assert not rows["1e+300"]["score"]
     assert json.loads((search.folder / "best.json").read_text())["kernel"] == 1
     assert not (search.folder / "1" / "checkpoints").exists()
 
@@ -151,12 +151,25 @@ def test_a_failed_trial_is_not_tried_again(run_search, trainings, file):
     file.write_text(
         "OBJECTIVE = 'max accuracy'\n"
         "def space(hp):\n"
-        "    return {'kernel': hp.Choice('kernel', [float('inf')])}\n"
+        "    return {'kernel': hp.Choice('kernel', [1e300])}\n"
     )
     search = run_search(trials=1)
-    trial = trials.run(search, "0", {"kernel": float("inf")})
+    trial = trials.run(search, "0", {"kernel": 1e300})
     assert trial.status == "failed" and "status 1" in trial.message
     assert len(trainings) == 1
+
+
+def test_values_that_the_task_refuses_are_a_failed_trial(run_search, file):
+    # The value that is tried before a search begins is the first.
+    file.write_text(
+        "OBJECTIVE = 'max accuracy'\n"
+        "def space(hp):\n"
+        "    return {'kernel': hp.Choice('kernel', [1.0, -1.0])}\n"
+    )
+    search = run_search(trials=2, algorithm="grid")
+    rows = {row["kernel"]: row for row in table(search)}
+    assert rows["1.0"]["status"] == "completed"
+    assert "kernel must be greater than 0" in rows["-1.0"]["message"]
 
 
 def test_hyperband_goes_on_from_the_weights_of_the_best(run_search, trainings):

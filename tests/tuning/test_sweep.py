@@ -105,7 +105,10 @@ def test_a_network_without_exchange_is_refused(run, tmp_path, capsys):
     model.save(tmp_path / "model.keras")
     assert cli.main([TASK, "sweep", "--run", str(tmp_path)]) == 2
     error = capsys.readouterr().err
-    assert "no ChannelExchange layers" in error and "--fusion exchange" in error
+    assert (
+        "no ChannelExchange layer with" in error
+        and "--fusion exchange" in error
+    )
 
 
 def test_a_task_without_exchange_is_refused(toy, tmp_path, capsys):
@@ -113,4 +116,4 @@ def test_a_task_without_exchange_is_refused(toy, tmp_path, capsys):
     assert applications_cli.main(["toy", "train", *flags]) == 0
     run = tmp_path / "toy" / "default"
     assert cli.main(["toy", "sweep", "--run", str(run)]) == 2
-    assert "no ChannelExchange layers" in capsys.readouterr().err
+    assert "no ChannelExchange layer with" in capsys.readouterr().err
