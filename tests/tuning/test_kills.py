@@ -46,19 +46,21 @@ class Command:
         ]
 
     def start(self) -> subprocess.Popen:
-        return subprocess.Popen(
+        self.process = subprocess.Popen(
             self.arguments,
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
+        return self.process
 
     def wait_for(self, trial: str, name: str) -> None:
         """Until a file of a trial's run is there."""
 
         def found() -> bool:
-            assert self.processes(), "the search has ended"
+            # Not by /proc, which shows a process only a moment after its start.
+            assert self.process.poll() is None, "the search has ended"
             return any((self.home / trial).glob(name))
 
         self.until(found)
