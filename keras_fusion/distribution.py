@@ -241,7 +241,7 @@ def worker_path(path: str | Path, strategy: Strategy) -> str:
     """`path` for the chief, a folder to throw away for other workers.
 
     Every worker must save, because reading a distributed variable can need
-    all of them, but only one may write to a place that they share.
+    all of them, but only one may write to a folder that they share.
     """
     if is_chief(strategy):
         return str(path)

@@ -55,7 +55,13 @@ def run(search: Search, name: str, values: dict[str, Any]) -> Trial:
         trial = known
     else:
         epochs = values.get(f"{HYPERBAND_PREFIX}epochs")
-        trial = _train(search, trial, search.config(name, values, epochs))
+        try:
+            config = search.config(name, values, epochs)
+        except ValueError as error:
+            # The values that were checked at the start were others.
+            trial = _failed(search, trial, str(error))
+        else:
+            trial = _train(search, trial, config)
     if trial.status == "failed":
         say(f"trial {name} failed: {trial.message}")
     else:
@@ -103,15 +109,20 @@ def _train(search: Search, trial: Trial, config: settings.Settings) -> Trial:
     if not (folder / "metrics.json").is_file():
         message = _run_command(search.task, config, folder)
     if message:
-        trial = dataclasses.replace(trial, status="failed", message=message)
-    else:
-        metrics = files.read_json(folder / "metrics.json")
-        trial = dataclasses.replace(
-            trial,
-            status="completed",
-            score=search.space.objective.of(metrics),
-            metrics=_columns(search, metrics),
-        )
+        return _failed(search, trial, message)
+    metrics = files.read_json(folder / "metrics.json")
+    trial = dataclasses.replace(
+        trial,
+        status="completed",
+        score=search.space.objective.of(metrics),
+        metrics=_columns(search, metrics),
+    )
+    _write(search, trial)
+    return trial
+
+
+def _failed(search: Search, trial: Trial, message: str) -> Trial:
+    trial = dataclasses.replace(trial, status="failed", message=message)
     _write(search, trial)
     return trial
 

@@ -57,7 +57,7 @@ def scan(
 ) -> dict[str, Labeled]:
     """The labeled files of every split; `held_out` makes a validation part.
 
-    Classes without files in a split are allowed; folders that are no class
+    Classes without files in a split are allowed; folders of other names
     are not.
     """
     splits = {
@@ -167,7 +167,7 @@ class ImageFiles:
 def _parts(root: Path) -> dict[str, Path]:
     """The folder of each split; a folder of classes is a training part."""
     if not root.is_dir():
-        raise ValueError(f"{root} is no folder; expected folders of classes")
+        raise ValueError(f"{root} is not a folder; expected folders of classes")
     parts = {name: root / name for name in SPLITS if (root / name).is_dir()}
     return parts or {"train": root}
 
@@ -181,18 +181,18 @@ def _folders(part: Path) -> list[Path]:
 
 
 def _scan_part(part: Path, classes: Sequence[str]) -> Labeled:
-    there = {folder.name for folder in _folders(part)}
-    if unknown := sorted(there - set(classes)):
+    present = {folder.name for folder in _folders(part)}
+    if unknown := sorted(present - set(classes)):
         raise ValueError(
-            f"{part / unknown[0]} is no known class; they are: "
+            f"{part / unknown[0]} is not a known class; they are: "
             f"{', '.join(classes)}"
         )
     files, labels = [], []
     for label, name in enumerate(classes):
-        if name in there:
-            found = images_below(part / name)
-            files += found
-            labels += [label] * len(found)
+        if name in present:
+            images = images_below(part / name)
+            files += images
+            labels += [label] * len(images)
     return Labeled(tuple(files), np.array(labels, "int64"))
 
 

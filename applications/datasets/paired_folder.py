@@ -169,7 +169,7 @@ def _files_by_id(folder: Path, name: str) -> dict[str, Path]:
             "Name the modalities that are there (--modalities), or add it."
         )
     allowed = masks.EXTENSIONS if name == LABEL else images.EXTENSIONS
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for path in sorted((folder / name).iterdir()):
         if path.name[0] == "." or path.suffix.lower() not in images.EXTENSIONS:
             continue
@@ -177,13 +177,13 @@ def _files_by_id(folder: Path, name: str) -> dict[str, Path]:
             raise ValueError(
                 f"{path}: a mask must be lossless, {' or '.join(allowed)}."
             )
-        if path.stem in found:
+        if path.stem in files:
             raise ValueError(
-                f"{path} and {found[path.stem].name} have the same id "
+                f"{path} and {files[path.stem].name} have the same id "
                 f"{path.stem!r}; keep one of them."
             )
-        found[path.stem] = path
-    return found
+        files[path.stem] = path
+    return files
 
 
 def _check_partners(
@@ -193,9 +193,9 @@ def _check_partners(
         missing = [name for name in files if identifier not in files[name]]
         if missing:
             present = next(
-                found[identifier]
-                for found in files.values()
-                if identifier in found
+                by_id[identifier]
+                for by_id in files.values()
+                if identifier in by_id
             )
             raise ValueError(
                 f"{present} has no partner in {folder / missing[0]}/: "
@@ -207,7 +207,7 @@ def _check_partners(
 def _example(
     identifier: str, files: dict[str, dict[str, Path]], labeled: bool
 ) -> Example:
-    paths = {name: found[identifier] for name, found in files.items()}
+    paths = {name: by_id[identifier] for name, by_id in files.items()}
     headers = {name: images.read_header(path) for name, path in paths.items()}
     first = next(iter(paths))
     for name, header in headers.items():

@@ -118,9 +118,9 @@ class Box(NamedTuple):
         local = turn @ rays
         half = _column(self.half)
         with np.errstate(divide="ignore", invalid="ignore"):
-            one, two = (-half - start) / local, (half - start) / local
-        enter = np.fmin(one, two)
-        leave = np.fmax(one, two)
+            low, high = (-half - start) / local, (half - start) / local
+        enter = np.fmin(low, high)
+        leave = np.fmax(low, high)
         leave = np.minimum(np.minimum(leave[0], leave[1]), leave[2])
         depth = np.maximum(np.maximum(enter[0], enter[1]), enter[2])
         hit = (depth <= leave) & (depth > NEAR)
@@ -259,11 +259,11 @@ def _surfaces(
         albedo[:, on_plane] = texture(points[:, on_plane])
     for index, decal in enumerate(scene.decals, len(scene.objects)):
         near = np.flatnonzero((plane == decal.plane) & (instance < 0))
-        place = decal.coordinates(points[:, near])
-        inside = (np.abs(place) < 1).all(axis=0)
+        uv = decal.coordinates(points[:, near])
+        inside = (np.abs(uv) < 1).all(axis=0)
         label[near[inside]] = decal.label
         instance[near[inside]] = index
-        albedo[:, near[inside]] = decal.texture(place[:, inside])
+        albedo[:, near[inside]] = decal.texture(uv[:, inside])
     for index, thing in enumerate(scene.objects):
         seen = instance == index
         label[seen] = thing.label
@@ -319,8 +319,8 @@ def _column(vector: tuple[float, float, float]) -> Array:
     return np.array(vector, "float32")[:, None]
 
 
-def _dot(one: Array, two: Array) -> Array:
-    return np.einsum("ij,ij->j", one, two)
+def _dot(a: Array, b: Array) -> Array:
+    return np.einsum("ij,ij->j", a, b)
 
 
 def _turn(yaw: float) -> Array:

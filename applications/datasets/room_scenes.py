@@ -132,22 +132,22 @@ def _room(rng: np.random.Generator, low: tuple, high: tuple) -> Room:
 def _furniture(
     rng: np.random.Generator, camera: Camera, room: Room
 ) -> tuple[list, list[str], list[int | None]]:
-    things, names, supports, places = [], [], [], []
+    things, names, supports, taken = [], [], [], []
     for _ in range(rng.integers(3, 7)):
         kind = rng.choice(3, p=(0.5, 0.25, 0.25))
         half = rng.uniform((0.18, 0.16, 0.18), (0.40, 0.48, 0.40))
         reach = float(np.hypot(half[0], half[2]))
-        place = _free_place(rng, camera, room, reach, places)
-        if place is None:
+        foot = _free_place(rng, camera, room, reach, taken)
+        if foot is None:
             continue
-        places.append((*place, reach))
-        thing, name = _thing(rng, kind, (place[0], 0.0, place[1]), half)
+        taken.append((*foot, reach))
+        thing, name = _thing(rng, kind, (foot[0], 0.0, foot[1]), half)
         things.append(thing)
         names.append(name)
         supports.append(None)
         if kind == 0 and rng.random() < 0.35:
             small = half * rng.uniform(0.45, 0.8)
-            on_top = (place[0], 2 * half[1], place[1])
+            on_top = (foot[0], 2 * half[1], foot[1])
             thing, name = _thing(rng, rng.integers(3), on_top, small)
             supports.append(len(things) - 1)
             things.append(thing)
@@ -189,7 +189,7 @@ def _free_place(
     reach: float,
     taken: Sequence[tuple[float, float, float]],
 ) -> tuple[float, float] | None:
-    """A place on the floor in view, where nothing stands yet"""
+    """A place on the floor in view, where nothing stands yet."""
     for _ in range(20):
         depth = rng.uniform(1.7, room.high[2] - reach)
         angle = camera.yaw + rng.uniform(-0.42, 0.42)
@@ -216,10 +216,10 @@ def _rug(
     trim = _varied(rng, COLORS["white"], 0.1)[:, None]
     bands = rng.integers(2, 6)
 
-    def texture(place: np.ndarray) -> np.ndarray:
-        border = np.abs(place).max(axis=0) > 0.82
-        band = np.sin(place[0] * np.pi * bands) > 0.6
-        weave = 0.94 + 0.06 * np.sin(place[1:] * 90)
+    def texture(uv: np.ndarray) -> np.ndarray:
+        border = np.abs(uv).max(axis=0) > 0.82
+        band = np.sin(uv[0] * np.pi * bands) > 0.6
+        weave = 0.94 + 0.06 * np.sin(uv[1:] * 90)
         return np.where(border ^ band, 0.6 * base + 0.4 * trim, base) * weave
 
     yaw = rng.uniform(-0.6, 0.6)
@@ -234,7 +234,7 @@ def _posters(
     """Pictures of other rooms on different walls, where one may see them."""
     side = ray_casting.RIGHT if camera.yaw > 0 else ray_casting.LEFT
     planes = rng.permutation([ray_casting.BACK, ray_casting.BACK, side])
-    found = []
+    posters = []
     for plane in dict.fromkeys(int(p) for p in planes[:count]):
         half = rng.uniform((0.5, 0.4), (0.9, 0.7))
         height = rng.uniform(0.9, 1.7)
@@ -249,10 +249,10 @@ def _posters(
             center = (rng.uniform(0.6, 0.85) * room.high[2], height)
             name = f"poster on the {('left', 'right')[plane]} wall"
         texture = _picture(rng, mirrored=plane == ray_casting.LEFT)
-        found.append(
+        posters.append(
             (Decal(plane, center, tuple(half), 0.0, POSTER, texture), name)
         )
-    return found
+    return posters
 
 
 def _picture(rng: np.random.Generator, mirrored: bool) -> Texture:
@@ -265,12 +265,12 @@ def _picture(rng: np.random.Generator, mirrored: bool) -> Texture:
     image = np.clip(image.transpose(2, 0, 1), 0, 1) * 0.95
     frame = np.array((0.9, 0.12)[rng.integers(2)], "float32")
 
-    def texture(place: np.ndarray) -> np.ndarray:
-        u = -place[0] if mirrored else place[0]
+    def texture(uv: np.ndarray) -> np.ndarray:
+        u = -uv[0] if mirrored else uv[0]
         column = np.clip((u / 0.92 + 1) / 2 * size, 0, size - 1)
-        row = np.clip((1 - place[1] / 0.92) / 2 * size, 0, size - 1)
+        row = np.clip((1 - uv[1] / 0.92) / 2 * size, 0, size - 1)
         color = image[:, row.astype("int64"), column.astype("int64")]
-        border = np.abs(place).max(axis=0) > 0.92
+        border = np.abs(uv).max(axis=0) > 0.92
         return np.where(border, frame, color)
 
     return texture

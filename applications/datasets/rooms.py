@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
+from applications.datasets.paired_folder import SPLITS
 from applications.datasets.preparation import prepare_once
 from applications.datasets.ray_casting import Picture
 from applications.datasets.ray_casting import render
@@ -30,7 +31,6 @@ from applications.datasets.room_scenes import CLASSES
 from applications.datasets.room_scenes import Furnished
 from applications.datasets.room_scenes import draw_scene
 
-SPLITS = ("train", "validation", "test")
 GAMMA = 1 / 1.6
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven")
 
@@ -153,7 +153,7 @@ def measure_depth(rng: np.random.Generator, depth: np.ndarray) -> np.ndarray:
     """
     spread = 0.002 + 0.0025 * depth**2
     measured = depth + rng.normal(0, 1, depth.shape) * spread
-    steps = _changes(depth, lambda here, there: abs(here / there - 1) > 0.08)
+    steps = _changes(depth, lambda a, b: abs(a / b - 1) > 0.08)
     lost = rng.random(depth.shape) < 0.01 + 0.4 * steps
     rows, columns = np.indices(depth.shape[:2])
     for _ in range(rng.integers(0, 4)):
@@ -168,8 +168,8 @@ def measure_depth(rng: np.random.Generator, depth: np.ndarray) -> np.ndarray:
 def outlines(picture: Picture) -> np.ndarray:
     """Where class, object or orientation changes to the right or below."""
 
-    def crease(here: np.ndarray, there: np.ndarray) -> np.ndarray:
-        return (here * there).sum(axis=-1, keepdims=True) < 0.7
+    def crease(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return (a * b).sum(axis=-1, keepdims=True) < 0.7
 
     return (
         _changes(picture.label, np.not_equal)
@@ -183,10 +183,10 @@ def _changes(
     differ: Callable[[np.ndarray, np.ndarray], np.ndarray],
 ) -> np.ndarray:
     """Where a pixel and its right or lower neighbor differ."""
-    found = np.zeros((*values.shape[:2], 1), bool)
-    found[:-1] |= differ(values[:-1], values[1:])
-    found[:, :-1] |= differ(values[:, :-1], values[:, 1:])
-    return found
+    changed = np.zeros((*values.shape[:2], 1), bool)
+    changed[:-1] |= differ(values[:-1], values[1:])
+    changed[:, :-1] |= differ(values[:, :-1], values[:, 1:])
+    return changed
 
 
 def describe(
@@ -211,19 +211,19 @@ def describe(
     ]
     if len(single) < 2:
         return caption
-    one, two = rng.choice(single, 2, replace=False)
-    relation = _relation(furnished, picture, one, two)
-    return f"{caption} The {names[one]} is {relation} the {names[two]}."
+    subject, other = rng.choice(single, 2, replace=False)
+    relation = _relation(furnished, picture, subject, other)
+    return f"{caption} The {names[subject]} is {relation} the {names[other]}."
 
 
 def _relation(
-    furnished: Furnished, picture: Picture, one: int, two: int
+    furnished: Furnished, picture: Picture, subject: int, other: int
 ) -> str:
-    if furnished.supports[one] == two:
+    if furnished.supports[subject] == other:
         return "on top of"
-    if furnished.supports[two] == one:
+    if furnished.supports[other] == subject:
         return "under"
-    masks = [picture.instance[..., 0] == index for index in (one, two)]
+    masks = [picture.instance[..., 0] == index for index in (subject, other)]
     middles = [np.nonzero(mask)[1].mean() for mask in masks]
     if abs(middles[0] - middles[1]) > 0.1 * len(masks[0]):
         side = "left" if middles[0] < middles[1] else "right"
@@ -235,9 +235,9 @@ def _relation(
 def _counted(name: str, count: int) -> str:
     if count == 1:
         return f"a {name}"
-    noun, *place = name.split(" on ", 1)
+    noun, *support = name.split(" on ", 1)
     plural = noun + ("es" if noun.endswith("x") else "s")
-    return " on ".join([f"{NUMBERS[count]} {plural}", *place])
+    return " on ".join([f"{NUMBERS[count]} {plural}", *support])
 
 
 def _enumerated(phrases: Sequence[str]) -> str:

@@ -52,10 +52,10 @@ class BatchedWorld:
         # Planes of (right and up, blocks, worlds): a move changes a number in
         # one of them, and NumPy is fastest over long last axes.
         self.first = _planes(start)
-        self.aims = _planes(targets)
+        self.targets = _planes(targets)
         self.places = self.first.copy()
         self.steps = np.zeros(self.first.shape, "int64")
-        self.apart = _length(*(self.places - self.aims)) / rules.side
+        self.apart = _length(*(self.places - self.targets)) / rules.side
         # Memory that is asked for anew costs more than the arithmetic in it.
         self.scratch = np.empty(self.apart.shape)
         self.distance = self.apart.sum(axis=0)
@@ -97,21 +97,22 @@ class BatchedWorld:
         # Where the number that changes is, and the other coordinate.
         flat = block * len(self.rows) + self.rows
         along, plane = AXIS[actions & 3], self.apart.size
-        one, other = flat + along * plane, flat + (1 - along) * plane
-        first, steps = self.first.take(one), self.steps.take(one)
-        way, beside = SIGN[actions & 3], self.places.take(other)
+        changed, other = flat + along * plane, flat + (1 - along) * plane
+        first, steps = self.first.take(changed), self.steps.take(changed)
+        sign, beside = SIGN[actions & 3], self.places.take(other)
         tries = live & ~stops
-        place = first + rules.step * (steps + way)
-        moved = tries & self._free(flat, along, place, beside)
+        coordinate = first + rules.step * (steps + sign)
+        moved = tries & self._free(flat, along, coordinate, beside)
         before = self.distance
         # Where nothing moved, all is written as it was: cheaper than to
         # leave it out.
-        steps += way * moved
-        place = first + rules.step * steps
-        self.steps.put(one, steps)
-        self.places.put(one, place)
+        steps += sign * moved
+        coordinate = first + rules.step * steps
+        self.steps.put(changed, steps)
+        self.places.put(changed, coordinate)
         apart = _length(
-            place - self.aims.take(one), beside - self.aims.take(other)
+            coordinate - self.targets.take(changed),
+            beside - self.targets.take(other),
         )
         self.apart.put(flat, apart / rules.side)
         self.distance = self.apart.sum(axis=0)
@@ -125,12 +126,12 @@ class BatchedWorld:
         self,
         flat: np.ndarray,
         along: np.ndarray,
-        place: np.ndarray,
+        coordinate: np.ndarray,
         beside: np.ndarray,
     ) -> np.ndarray:
         rules, gap = self.rules, self.scratch
-        right = np.where(along, beside, place)
-        up = np.where(along, place, beside)
+        right = np.where(along, beside, coordinate)
+        up = np.where(along, coordinate, beside)
         np.subtract(self.places[0], right, out=gap)
         near = np.less(np.abs(gap, out=gap), rules.clearance)
         np.subtract(self.places[1], up, out=gap)

@@ -72,11 +72,13 @@ def free_points(
     start = positions[rows, block]
     reach = int(2 * rules.ground / rules.step)
     shifts = rules.step * np.arange(-reach, reach + 1)
-    place = start[:, :, None] + shifts  # (worlds, 2, side)
-    on_ground = np.abs(place) <= rules.ground
+    coordinates = start[:, :, None] + shifts  # (worlds, 2, side)
+    on_ground = np.abs(coordinates) <= rules.ground
     free = on_ground[:, 0, :, None] & on_ground[:, 1, None, :]
     for other in range(rules.num_blocks):
-        near = np.abs(place - positions[:, other, :, None]) < rules.clearance
+        near = (
+            np.abs(coordinates - positions[:, other, :, None]) < rules.clearance
+        )
         near &= (block != other)[:, None, None]
         free &= ~(near[:, 0, :, None] & near[:, 1, None, :])
     free[:, reach, reach] = True
@@ -114,8 +116,8 @@ def _nearest(
 ) -> np.ndarray:
     """Index of the reachable point nearest to the goal, fewest steps first."""
     shifts = rules.step * np.arange(-reach, reach + 1)
-    way = start[:, :, None] + shifts - goal[:, :, None]  # (worlds, 2, side)
-    squared = way[:, 0, :, None] ** 2 + way[:, 1, None, :] ** 2
+    offset = start[:, :, None] + shifts - goal[:, :, None]  # (worlds, 2, side)
+    squared = offset[:, 0, :, None] ** 2 + offset[:, 1, None, :] ** 2
     # Equal distances differ in their last bits.
     cost = np.round(squared, 9) + 1e-12 * steps
     cost[steps < 0] = np.inf
@@ -131,8 +133,10 @@ def _walk_back(steps: np.ndarray, end: np.ndarray) -> np.ndarray:
     for _ in range(int(steps[rows, end[:, 0], end[:, 1]].max())):
         count = steps[rows, here[:, 0], here[:, 1]]
         before = here[:, None] - DIRECTIONS  # (worlds, directions, 2)
-        found = padded[rows[:, None], before[..., 0] + 1, before[..., 1] + 1]
-        fits = (found == count[:, None] - 1) & (count > 0)[:, None]
+        neighbors = padded[
+            rows[:, None], before[..., 0] + 1, before[..., 1] + 1
+        ]
+        fits = (neighbors == count[:, None] - 1) & (count > 0)[:, None]
         chosen = np.where(fits.any(axis=1), fits.argmax(axis=1), -1)
         here = np.where((chosen >= 0)[:, None], before[rows, chosen % 4], here)
         directions.append(chosen)

@@ -18,7 +18,7 @@ class Episodes(NamedTuple):
     """Boards, and the instructions that point to them."""
 
     start: np.ndarray
-    """(boards, blocks, 2), right and up; `ABSENT` where there is none."""
+    """(boards, blocks, 2), right and up; `ABSENT` where a block is missing."""
     target: np.ndarray
     """The same after the move."""
     block: np.ndarray
@@ -41,7 +41,7 @@ def read(folder: str | Path, part: str) -> Episodes:
     except ValueError as error:
         raise ValueError(f"{file} is not readable JSON: {error}") from error
     try:
-        return _gathered(content)
+        return _episodes_of(content)
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise ValueError(
             f"{file} is not in the Blocks format, a list of episodes with "
@@ -49,7 +49,7 @@ def read(folder: str | Path, part: str) -> Episodes:
         ) from error
 
 
-def _gathered(content: list[dict]) -> Episodes:
+def _episodes_of(content: list[dict]) -> Episodes:
     boards, texts, board = [], [], []
     for episode in content:
         for note in episode["notes"]:
@@ -85,12 +85,13 @@ def as_board(state: list[list[float]]) -> np.ndarray:
 
     The file's x grows to the right of the people's picture, its z upwards.
     """
-    place = np.array(state, "float64")
-    if place.ndim != 2 or place.shape[1] != 3 or len(place) > BLOCKS.num_blocks:
+    positions = np.array(state, "float64")
+    too_many = len(positions) > BLOCKS.num_blocks
+    if positions.ndim != 2 or positions.shape[1] != 3 or too_many:
         raise ValueError(
             f"expected up to {BLOCKS.num_blocks} positions [x, y, z], "
-            f"received an array of shape {place.shape}"
+            f"received an array of shape {positions.shape}"
         )
     board = np.full((BLOCKS.num_blocks, 2), ABSENT)
-    board[: len(place)] = place[:, [0, 2]]
+    board[: len(positions)] = positions[:, [0, 2]]
     return board

@@ -23,8 +23,9 @@ from applications.instruction_following.rules import Rules
 # Pixels of a cell.
 CELL = 4
 # Log score lost by a goal on which a block stands already.
-OCCUPIED = 8.0
-SPREAD = (0.1, 4.0)
+OCCUPIED_PENALTY = 8.0
+# Least and largest width of a peak, in block lengths.
+PEAK_WIDTHS = (0.1, 4.0)
 # Spacing and largest coordinate of the goals; people built on a grid, in all
 # training episodes.
 GOAL_GRIDS = {"mini": (1.0, 2.0), "blocks": (1 / 6, 1.0)}
@@ -95,20 +96,20 @@ def goal_network(
     )
     if resolution is None:
         seen = keras.Input(shape, name="positions")
-        there = ops.cast(ops.less(seen[..., 0], ABSENT / 2), seen.dtype)
-        found = {"positions": seen / rules.side * there[..., None]}
+        present = ops.cast(ops.less(seen[..., 0], ABSENT / 2), seen.dtype)
+        sight = {"positions": seen / rules.side * present[..., None]}
     else:
         seen = keras.Input((resolution, resolution, 3), name="picture")
-        cells, positions, there = _see(seen, rules, filters)
-        found = {"cells": cells, "positions": positions}
-        seeing = keras.Model(seen, found | {"on_board": there}, name="seeing")
-        found = seeing(seen)
-        there = found.pop("on_board")
+        cells, positions, present = _see(seen, rules, filters)
+        sight = {"cells": cells, "positions": positions}
+        seeing = keras.Model(seen, sight | {"on_board": present}, name="seeing")
+        sight = seeing(seen)
+        present = sight.pop("on_board")
     read = reading(
-        {"places": found["positions"], "on_board": there, "text": text}
+        {"places": sight["positions"], "on_board": present, "text": text}
     )
     inputs = {seen.name: seen, "text": text}
-    return keras.Model(inputs, found | read, name="goal_network")
+    return keras.Model(inputs, sight | read, name="goal_network")
 
 
 def _see(picture, rules: Rules, filters: int):
@@ -254,22 +255,22 @@ def _goal(
     weights = ops.softmax(ops.concatenate([scores, others], axis=-1))
     weights = ops.reshape(weights, (-1, peaks, 2, places.shape[1]))
     anchors = ops.einsum("bpak,bka->bpa", weights, places)
-    told = keras.layers.Dense(units, activation="relu", name="beside_1")(
+    phrase = keras.layers.Dense(units, activation="relu", name="beside_1")(
         asked[:, 2 * peaks :]
     )
-    told = keras.layers.Dropout(dropout)(told)
-    beside = keras.layers.Dense(4, name="beside_2")(told)  # (b, peaks, 4)
+    phrase = keras.layers.Dropout(dropout)(phrase)
+    beside = keras.layers.Dense(4, name="beside_2")(phrase)  # (b, peaks, 4)
     middles = anchors + 2 * beside[..., :2]
-    low, high = SPREAD
-    spread = low + (high - low) * ops.sigmoid(beside[..., 2:3] - 1)
+    low, high = PEAK_WIDTHS
+    width = low + (high - low) * ops.sigmoid(beside[..., 2:3] - 1)
     share = ops.log_softmax(beside[..., 3:], axis=1)
     goals = goals.astype("float32")
-    way = middles[:, :, None] - goals  # (b, peaks, goals, 2)
-    apart = ops.sqrt(ops.sum(ops.square(way), axis=-1) + 1e-6)
-    scores = share - apart / spread - 2 * ops.log(spread)
+    offset = middles[:, :, None] - goals  # (b, peaks, goals, 2)
+    distance = ops.sqrt(ops.sum(ops.square(offset), axis=-1) + 1e-6)
+    scores = share - distance / width - 2 * ops.log(width)
     scores = ops.logsumexp(scores, axis=1)
     near = ops.max(ops.abs(positions[:, :, None] - goals), axis=-1)
     taken = ops.cast(ops.less(near, 0.9), scores.dtype)
-    there = on_board * (1 - chosen)
-    taken = ops.max(taken * there[..., None], axis=1)
-    return scores - OCCUPIED * taken
+    others = on_board * (1 - chosen)
+    taken = ops.max(taken * others[..., None], axis=1)
+    return scores - OCCUPIED_PENALTY * taken

@@ -1,11 +1,9 @@
-"""What agents learn from: demonstrations, or what their actions pay.
+"""What agents learn from: demonstrations, or the rewards of their actions.
 
 Each is a functional `keras.Model` with a loss of its own, so that `fit` drives
 them all. With learning from rewards, a step of training plays a batch of
-episodes with the policy as it is and learns from the states it met.
+episodes with the policy as it is and learns from its transitions.
 """
-
-from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -14,24 +12,22 @@ from keras import ops
 
 from applications.instruction_following import policy
 from applications.instruction_following.batched_world import BatchedWorld
+from applications.instruction_following.config import Config
 from applications.instruction_following.demonstrations import Demonstrations
 from applications.instruction_following.players import PolicyPlayer
-from applications.instruction_following.rewards import LOW
+from applications.instruction_following.rewards import LOW_POTENTIAL
 from applications.instruction_following.rewards import Shaping
 from applications.instruction_following.rewards import demonstration_potential
 from applications.instruction_following.rewards import reward
 from applications.instruction_following.rules import split_action
 
-if TYPE_CHECKING:
-    from applications.instruction_following.config import Config
-
 DISCOUNT = 0.95
-# Chance of a random action of "dqn", at first and from the middle on.
-EXPLORE = (1.0, 0.1)
-# Steps of training between two copies of the network that "dqn" aims at.
-COPY_EVERY = 100
-LEARN_FROM = 128
-"""Transitions that "dqn" learns from in a step."""
+# Of a random action of "dqn", at first and from the middle on.
+EXPLORATION_RATES = (1.0, 0.1)
+# Steps of training between two copies into the target network of "dqn".
+TARGET_UPDATE_STEPS = 100
+# Transitions that "dqn" learns from in a step.
+REPLAY_BATCH_SIZE = 128
 
 
 def _crossentropy(target, logits):
@@ -56,8 +52,8 @@ class PlannerAgent(keras.Model):
         if "places" not in inputs:
             return super().call(inputs, training=training, mask=mask)
         seen = self.get_layer("seeing")(inputs["picture"], training=training)
-        given = {name: inputs[name] for name in ("places", "on_board", "text")}
-        return seen | self.get_layer("reading")(given, training=training)
+        board = {name: inputs[name] for name in ("places", "on_board", "text")}
+        return seen | self.get_layer("reading")(board, training=training)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -67,14 +63,14 @@ class PlannerAgent(keras.Model):
         if "cells" not in y:
             return loss
         cells = ops.mean(_crossentropy(y["cells"], y_pred["cells"]))
-        beside = ops.abs(y_pred["positions"] - y["positions"])
-        beside = ops.mean(beside * y["present"][..., None])
-        return loss + self.position_weight * (cells + beside)
+        error = ops.abs(y_pred["positions"] - y["positions"])
+        error = ops.mean(error * y["present"][..., None])
+        return loss + self.position_weight * (cells + error)
 
 
 @keras.saving.register_keras_serializable(package="instruction_following")
 class PolicyAgent(keras.Model):
-    """Likelihood of actions times what they pay, and entropy.
+    """Likelihood of actions times their rewards, and entropy.
 
     With a reward of 1 for what is demonstrated and no entropy this is
     supervised learning, with the reward of what the policy sampled a
@@ -89,16 +85,16 @@ class PolicyAgent(keras.Model):
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
         direction, block = y_pred["direction"], y_pred["block"]
-        unlikely = _crossentropy(y["direction"], direction)
-        unlikely += y["block_counts"] * _crossentropy(y["block"], block)
-        loss = y["reward"] * unlikely
+        surprise = _crossentropy(y["direction"], direction)
+        surprise += y["block_counts"] * _crossentropy(y["block"], block)
+        loss = y["reward"] * surprise
         if self.entropy_weight:
-            measure = (
+            entropy_of = (
                 policy.published_entropy
                 if self.published_gradient
                 else policy.entropy
             )
-            entropy = measure(direction, block)
+            entropy = entropy_of(direction, block)
             loss = loss - self.entropy_weight * y["explores"] * entropy
         if self.goal_weight and "goal" in y_pred and "goal" in y:
             goal = _crossentropy(y["goal"], y_pred["goal"])
@@ -106,10 +102,10 @@ class PolicyAgent(keras.Model):
         return ops.mean(loss)
 
 
-class Playing:
-    """A model's part that plays; its state is no part of the model's."""
+class Rollout:
+    """Plays a model's episodes; its state is no part of the model's."""
 
-    def __init__(self, model: keras.Model, config: "Config") -> None:
+    def __init__(self, model: keras.Model, config: Config) -> None:
         self.model = model
         self.config = config
         self.epoch = 0
@@ -127,122 +123,131 @@ class Playing:
         step = int(self.model.optimizer.iterations)
         return np.random.default_rng([self.config.seed, 2, step])
 
-    def episodes(self, x: dict, y: dict, teach: bool) -> dict[str, np.ndarray]:
-        """Plays a batch of episodes; the states met, episode by episode."""
+    def episodes(
+        self, x: dict, y: dict, imitate: bool
+    ) -> dict[str, np.ndarray]:
+        """Plays a batch of episodes; their transitions, one after another."""
         config, rules, rng = self.config, self.config.rules, self.rng()
         world = BatchedWorld(rules, y["start"], y["target"])
-        ways = Demonstrations(y["points"], y["actions"], y["length"])
+        demonstrations = Demonstrations(y["points"], y["actions"], y["length"])
         player = PolicyPlayer(
             lambda inputs: self.scores(
                 {k: tf.convert_to_tensor(v) for k, v in inputs.items()}
             ).numpy(),
             config,
             x["text"],
-            self.chooser(world, ways, rng, teach),
+            self.chooser(world, demonstrations, rng, imitate),
         )
         shaping = Shaping(
             "distance" in config.shaping, "demonstration" in config.shaping
         )
-        potential = np.full(len(world.rows), LOW)
-        met = []
+        potential = np.full(len(world.rows), LOW_POTENTIAL)
+        transitions = []
         while not world.done.all():
             live = np.flatnonzero(~world.done)
-            place = world.positions[world.rows, y["moving"]]
+            position = world.positions[world.rows, y["moving"]]
             actions = player(world)
             outcome = world.step(actions)
-            now = demonstration_potential(place, actions, ways, rules)
-            paid, potential = reward(outcome, now, potential, shaping)
-            met.append(
+            new = demonstration_potential(
+                position, actions, demonstrations, rules
+            )
+            rewards, potential = reward(outcome, new, potential, shaping)
+            transitions.append(
                 player.seen
                 | {
                     "episode": live,
                     "action": actions[live],
-                    "paid": paid[live],
+                    "reward": rewards[live],
                     "ends": world.done[live],
                 }
             )
-        return gathered(met)
+        return joined(transitions)
 
-    def chooser(self, world, ways, rng, teach):
-        if teach:
+    def chooser(self, world, demonstrations, rng, imitate):
+        if imitate:
             # Live worlds all are at the same time.
-            return lambda scores: ways.actions[~world.done, world.time.max()]
+            return lambda scores: demonstrations.actions[
+                ~world.done, world.time.max()
+            ]
         return lambda scores: policy.sampled(scores, rng)
 
 
-def gathered(met: list[dict]) -> dict[str, np.ndarray]:
-    """States of all times in one, episode by episode, then by time."""
+def joined(transitions: list[dict]) -> dict[str, np.ndarray]:
+    """Those of all times in one, episode by episode, then by time."""
     whole = {
-        name: np.concatenate([state[name] for state in met]) for name in met[0]
+        name: np.concatenate([at_a_time[name] for at_a_time in transitions])
+        for name in transitions[0]
     }
     order = np.argsort(whole["episode"], kind="stable")
     return {name: value[order] for name, value in whole.items()}
 
 
-def returns(paid: np.ndarray, ends: np.ndarray, discount: float) -> np.ndarray:
+def returns(
+    rewards: np.ndarray, ends: np.ndarray, discount: float
+) -> np.ndarray:
     """The sum of each state's and all later rewards of its episode."""
-    total, later = np.empty_like(paid), 0.0
-    for index in range(len(paid) - 1, -1, -1):
-        later = paid[index] + (0.0 if ends[index] else discount * later)
-        total[index] = later
-    return total
+    totals, total = np.empty_like(rewards), 0.0
+    for index in range(len(rewards) - 1, -1, -1):
+        total = rewards[index] + (0.0 if ends[index] else discount * total)
+        totals[index] = total
+    return totals
 
 
 @keras.saving.register_keras_serializable(package="instruction_following")
-class PlayingAgent(PolicyAgent):
+class RolloutAgent(PolicyAgent):
     """Learns from episodes that it plays; each state's reward is its own."""
 
-    def begin(self, config: "Config") -> "PlayingAgent":
+    def begin(self, config: Config) -> "RolloutAgent":
         # Keras would track what is an attribute of a model.
-        object.__setattr__(self, "_playing", Playing(self, config))
+        object.__setattr__(self, "_rollout", Rollout(self, config))
         return self
 
     @property
-    def playing(self) -> Playing:
-        return self.__dict__["_playing"]
+    def rollout(self) -> Rollout:
+        return self.__dict__["_rollout"]
 
     def train_step(self, data):
         x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
         names = [*x, *y]
         arrays = tf.py_function(
-            lambda *values: self._played(
+            lambda *values: self._rolled_out(
                 dict(zip(names, (v.numpy() for v in values), strict=True)),
                 list(x),
             ),
             [*x.values(), *y.values()],
             list(TYPES.values()),
         )
-        made = dict(zip(TYPES, arrays, strict=True))
-        for name, value in made.items():
+        targets = dict(zip(TYPES, arrays, strict=True))
+        for name, value in targets.items():
             shape = self.input[name].shape[1:] if name in self.input else ()
             value.set_shape((None, *shape))
-        inputs = {name: made.pop(name) for name in self.input}
-        return super().train_step((inputs, made))
+        inputs = {name: targets.pop(name) for name in self.input}
+        return super().train_step((inputs, targets))
 
-    def _played(self, values: dict, given: list[str]) -> list[np.ndarray]:
-        x = {name: values[name] for name in given}
-        playing = self.playing
-        teach = playing.epoch < playing.config.warm_start
-        met = playing.episodes(x, values, teach)
-        lessons = met | self.lessons(met, values, teach)
-        return [np.asarray(lessons[name], kind) for name, kind in TYPES.items()]
+    def _rolled_out(self, values: dict, inputs: list[str]) -> list[np.ndarray]:
+        x = {name: values[name] for name in inputs}
+        rollout = self.rollout
+        imitate = rollout.epoch < rollout.config.warm_start
+        transitions = rollout.episodes(x, values, imitate)
+        batch = transitions | self.targets(transitions, values, imitate)
+        return [np.asarray(batch[name], kind) for name, kind in TYPES.items()]
 
-    def lessons(self, met: dict, y: dict, teach: bool) -> dict:
-        config = self.playing.config
-        block, direction = split_action(met["action"], config.rules)
-        paid = met["paid"]
-        if teach:
-            block = y["moving"][met["episode"]]
-            paid = np.ones_like(paid)
+    def targets(self, transitions: dict, y: dict, imitate: bool) -> dict:
+        config = self.rollout.config
+        block, direction = split_action(transitions["action"], config.rules)
+        rewards = transitions["reward"]
+        if imitate:
+            block = y["moving"][transitions["episode"]]
+            rewards = np.ones_like(rewards)
         elif config.learning == "reinforce":
-            paid = returns(paid, met["ends"], 1.0)
-        counts = (direction < 4) | teach | config.published_gradient
+            rewards = returns(rewards, transitions["ends"], 1.0)
+        counts = (direction < 4) | imitate | config.published_gradient
         return {
             "block": block,
             "direction": direction,
             "block_counts": counts,
-            "reward": paid,
-            "explores": np.full(len(paid), not teach),
+            "reward": rewards,
+            "explores": np.full(len(rewards), not imitate),
         }
 
 
@@ -260,7 +265,7 @@ TYPES = {
 
 
 @keras.saving.register_keras_serializable(package="instruction_following")
-class ValueAgent(PlayingAgent):
+class ValueAgent(RolloutAgent):
     """Deep Q-learning: the value of an action is its reward and what follows.
 
     Transitions go into a memory; each step learns from some of them, towards
@@ -268,13 +273,13 @@ class ValueAgent(PlayingAgent):
     when training stops and goes on.
     """
 
-    def begin(self, config: "Config") -> "ValueAgent":
-        playing = ValuePlaying(self, config)
-        object.__setattr__(self, "_playing", playing)
+    def begin(self, config: Config) -> "ValueAgent":
+        rollout = ReplayRollout(self, config)
+        object.__setattr__(self, "_rollout", rollout)
         return self
 
-    def lessons(self, met: dict, y: dict, teach: bool) -> dict:
-        return self.playing.remembered(met)
+    def targets(self, transitions: dict, y: dict, imitate: bool) -> dict:
+        return self.rollout.replayed(transitions)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -288,41 +293,42 @@ class ValueAgent(PlayingAgent):
         return keras.losses.huber(y["reward"], chosen)
 
 
-class ValuePlaying(Playing):
-    def __init__(self, model: keras.Model, config: "Config") -> None:
+class ReplayRollout(Rollout):
+    def __init__(self, model: keras.Model, config: Config) -> None:
         super().__init__(model, config)
         self.memory: dict[str, np.ndarray] | None = None
         self.target = keras.models.clone_model(model)
         self.target.set_weights(model.get_weights())
-        self.aimed_at = tf.function(
+        self.target_values = tf.function(
             lambda inputs: self.target(inputs, training=False)["values"],
             reduce_retracing=True,
         )
 
-    def chooser(self, world, ways, rng, teach):
+    def chooser(self, world, demonstrations, rng, imitate):
         done = 2 * self.epoch / max(1, self.config.epochs)
-        chance = max(EXPLORE[1], EXPLORE[0] - done * (EXPLORE[0] - EXPLORE[1]))
+        first, last = EXPLORATION_RATES
+        rate = max(last, first - done * (first - last))
         # Its memory starts with demonstrations, as other agents do.
-        if teach:
-            return super().chooser(world, ways, rng, teach)
+        if imitate:
+            return super().chooser(world, demonstrations, rng, imitate)
 
         def choose(scores: np.ndarray) -> np.ndarray:
             best = policy.greedy(scores, rng)
-            any_one = rng.integers(scores.shape[1], size=len(scores))
-            return np.where(rng.random(len(scores)) < chance, any_one, best)
+            uniform = rng.integers(scores.shape[1], size=len(scores))
+            return np.where(rng.random(len(scores)) < rate, uniform, best)
 
         return choose
 
-    def remembered(self, met: dict) -> dict[str, np.ndarray]:
-        """Adds what was met to the memory and draws from it."""
-        text = met["text"]
-        wide = np.zeros((len(text), self.config.text_length), "int32")
-        wide[:, : text.shape[1]] = text
+    def replayed(self, transitions: dict) -> dict[str, np.ndarray]:
+        """Adds transitions to the memory and draws a batch from it."""
+        text = transitions["text"]
+        padded = np.zeros((len(text), self.config.text_length), "int32")
+        padded[:, : text.shape[1]] = text
         following = {
-            f"next_{name}": np.roll(met[name], -1, axis=0)
+            f"next_{name}": np.roll(transitions[name], -1, axis=0)
             for name in ("picture", "previous_direction", "previous_block")
         }
-        new = met | {"text": wide} | following
+        new = transitions | {"text": padded} | following
         if self.memory is not None:
             new = {
                 name: np.concatenate([self.memory[name], value])
@@ -330,24 +336,25 @@ class ValuePlaying(Playing):
             }
         self.memory = {k: v[-self.config.memory :] for k, v in new.items()}
         rng = self.rng()
-        count = len(self.memory["paid"])
-        rows = rng.integers(count, size=LEARN_FROM)
+        count = len(self.memory["reward"])
+        rows = rng.integers(count, size=REPLAY_BATCH_SIZE)
         drawn = {name: value[rows] for name, value in self.memory.items()}
         block, direction = split_action(drawn["action"], self.config.rules)
         ones = np.ones(len(rows))
         return drawn | {
             "block": block,
             "direction": direction,
-            "reward": drawn["paid"] + self.later(drawn),
+            "reward": drawn["reward"] + self.bootstrap(drawn),
             "block_counts": ones,
             "explores": ones,
         }
 
-    def later(self, drawn: dict) -> np.ndarray:
-        if int(self.model.optimizer.iterations) % COPY_EVERY == 0:
+    def bootstrap(self, drawn: dict) -> np.ndarray:
+        """The discounted value of the next state, by the target network."""
+        if int(self.model.optimizer.iterations) % TARGET_UPDATE_STEPS == 0:
             self.target.set_weights(self.model.get_weights())
         names = ("picture", "previous_direction", "previous_block")
         inputs = {n: tf.convert_to_tensor(drawn[f"next_{n}"]) for n in names}
         inputs["text"] = tf.convert_to_tensor(drawn["text"])
-        best = self.aimed_at(inputs).numpy().max(axis=1)
+        best = self.target_values(inputs).numpy().max(axis=1)
         return np.where(drawn["ends"], 0.0, DISCOUNT * best)

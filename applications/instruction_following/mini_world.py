@@ -76,6 +76,6 @@ def _draw(count: int, rng: np.random.Generator, phrases: int) -> tuple:
 def _reachable(
     start: np.ndarray, block: np.ndarray, goal: np.ndarray
 ) -> np.ndarray:
-    ways = demonstrate(start, block, goal, MINI)
-    ends = ways.points[np.arange(len(goal)), ways.length - 1]
+    paths = demonstrate(start, block, goal, MINI)
+    ends = paths.points[np.arange(len(goal)), paths.length - 1]
     return (ends == goal).all(axis=1)

@@ -10,8 +10,8 @@ from applications.instruction_following.config import Config
 from applications.instruction_following.goal_network import goal_network
 from applications.instruction_following.goal_network import goal_places
 from applications.instruction_following.learning import PlannerAgent
-from applications.instruction_following.learning import PlayingAgent
 from applications.instruction_following.learning import PolicyAgent
+from applications.instruction_following.learning import RolloutAgent
 from applications.instruction_following.learning import ValueAgent
 from applications.schedules import warm_up_and_cosine
 from applications.settings import select
@@ -73,12 +73,13 @@ def _policy(config: Config) -> PolicyAgent:
         values = keras.layers.Dense(config.rules.num_actions, name="values")
         agent = ValueAgent(network.input, {"values": values(joint)}, name="dqn")
         return agent.begin(config)
-    kind = PolicyAgent if config.learning == "supervised" else PlayingAgent
-    agent = kind(network.input, network.output, name="policy")
+    supervised = config.learning == "supervised"
+    agent_class = PolicyAgent if supervised else RolloutAgent
+    agent = agent_class(network.input, network.output, name="policy")
     agent.entropy_weight = config.entropy
     agent.published_gradient = config.published_gradient
     agent.goal_weight = config.goal_weight
-    return agent if kind is PolicyAgent else agent.begin(config)
+    return agent if supervised else agent.begin(config)
 
 
 def learning_rate_at(epoch: int, config: Config) -> float:
@@ -88,8 +89,8 @@ def learning_rate_at(epoch: int, config: Config) -> float:
     return warm_up_and_cosine(epoch, config.epochs, config.learning_rate)
 
 
-class Turns(keras.callbacks.Callback):
-    """Tells an agent that plays which epoch it is.
+class RolloutSchedule(keras.callbacks.Callback):
+    """Tells an agent that plays episodes which epoch it is.
 
     After the demonstrations its direction head may start anew, as published:
     what it has learned there it would hardly explore against.
@@ -101,9 +102,9 @@ class Turns(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         config = self.config
-        self.model.playing.epoch = epoch
-        anew = config.reset_direction and config.learning != "dqn"
-        if anew and 0 < epoch == config.warm_start:
+        self.model.rollout.epoch = epoch
+        resets = config.reset_direction and config.learning != "dqn"
+        if resets and 0 < epoch == config.warm_start:
             head = self.model.get_layer("direction")
             head.kernel.assign(
                 head.kernel_initializer(head.kernel.shape, head.kernel.dtype)
@@ -131,12 +132,12 @@ class Distance(keras.callbacks.Callback):
 def callbacks(
     config: Config, batch: Any, run_dir: Path
 ) -> list[keras.callbacks.Callback]:
-    found: list[keras.callbacks.Callback] = [
+    chosen: list[keras.callbacks.Callback] = [
         keras.callbacks.LearningRateScheduler(
             lambda epoch: learning_rate_at(epoch, config)
         ),
         Distance(config, batch, max(1, config.epochs // 20)),
     ]
     if config.learning != "supervised":
-        found.append(Turns(config))
-    return found
+        chosen.append(RolloutSchedule(config))
+    return chosen

@@ -43,7 +43,7 @@ def draw(model: keras.Model, batch: Any, config: Config) -> np.ndarray:
     board, so that samples come from all over it.
     """
     inputs, targets = (scores.arrays(group) for group in batch)
-    chosen = spread(len(targets["said"]))
+    chosen = evenly_spaced(len(targets["said"]))
     inputs = {name: value[chosen] for name, value in inputs.items()}
     targets = {name: value[chosen] for name, value in targets.items()}
     player = scores.player_of(model, config)(inputs, targets)
@@ -64,8 +64,8 @@ def draw(model: keras.Model, batch: Any, config: Config) -> np.ndarray:
     return np.concatenate(rows)
 
 
-def spread(count: int) -> np.ndarray:
-    """Up to `SAMPLES` numbers below the count, as far apart as can be."""
+def evenly_spaced(count: int) -> np.ndarray:
+    """Up to `SAMPLES` numbers below the count, as far apart as possible."""
     ends = np.linspace(0, count - 1, min(SAMPLES, count))
     return ends.round().astype("int64")
 
@@ -74,17 +74,17 @@ def board(
     path: np.ndarray, rules: Rules, wanted: np.ndarray | None = None
 ) -> np.ndarray:
     """The last board of a path, (times, blocks, 2), at a good size."""
-    now = path[-1]
-    image = render(now[None], rules, SIDE)[0]
+    last = path[-1]
+    image = render(last[None], rules, SIDE)[0]
     picture = Image.fromarray(np.rint(255 * image).astype("uint8"))
     pen = ImageDraw.Draw(picture)
-    for place in _left(path):
-        _square(pen, _pixel(place, rules), DOT, fill=INK)
+    for position in _left(path):
+        _square(pen, _pixel(position, rules), DOT, fill=INK)
     letters = ImageFont.load_default(NAMES)
-    for place, name in zip(now, names(rules), strict=True):
-        if present(place):
+    for position, name in zip(last, names(rules), strict=True):
+        if present(position):
             pen.text(
-                tuple(_pixel(place, rules)),
+                tuple(_pixel(position, rules)),
                 name,
                 fill=PAPER,
                 font=letters,
@@ -113,9 +113,9 @@ def _left(path: np.ndarray) -> np.ndarray:
     return path[:-1][moved]
 
 
-def _pixel(place: np.ndarray, rules: Rules) -> np.ndarray:
+def _pixel(position: np.ndarray, rules: Rules) -> np.ndarray:
     """Column and row of a place on the board."""
-    return (place * (1, -1) + extent(rules)) * SIDE / (2 * extent(rules))
+    return (position * (1, -1) + extent(rules)) * SIDE / (2 * extent(rules))
 
 
 def _square(

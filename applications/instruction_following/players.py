@@ -6,7 +6,6 @@ worlds, every step anew.
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 from typing import NamedTuple
 
 import keras
@@ -15,6 +14,7 @@ import tensorflow as tf
 
 from applications.instruction_following import policy
 from applications.instruction_following.batched_world import BatchedWorld
+from applications.instruction_following.config import Config
 from applications.instruction_following.demonstrations import Demonstrations
 from applications.instruction_following.demonstrations import demonstrate
 from applications.instruction_following.goal_network import goal_places
@@ -23,15 +23,12 @@ from applications.instruction_following.rules import ABSENT
 from applications.instruction_following.rules import present
 from applications.instruction_following.rules import split_action
 
-if TYPE_CHECKING:
-    from applications.instruction_following.config import Config
-
 Player = Callable[[BatchedWorld], np.ndarray]
 # A planner sees blocks a little beside their places: it keeps away from them
 # this much more than it has to, or less where neighbors touch.
-CARE = {"blocks": 0.002, "mini": -0.3}
-# In block lengths, for every failure.
-MORE_CARE = 0.02
+SAFETY_MARGINS = {"blocks": 0.002, "mini": -0.3}
+# Added for every failure, in block lengths.
+MARGIN_STEP = 0.02
 
 
 class Played(NamedTuple):
@@ -85,7 +82,7 @@ class PolicyPlayer:
     def __init__(
         self,
         scores: Callable[[dict], np.ndarray],
-        config: "Config",
+        config: Config,
         text: np.ndarray,
         choose: Callable[[np.ndarray], np.ndarray],
     ) -> None:
@@ -96,8 +93,8 @@ class PolicyPlayer:
         side = config.resolution
         shape = (len(text), side, side, 3 * config.frames)
         self.pictures = np.zeros(shape, "float32")
-        none = config.rules.num_blocks
-        self.previous_block = np.full(len(text), none, "int32")
+        no_block = config.rules.num_blocks
+        self.previous_block = np.full(len(text), no_block, "int32")
         self.previous_direction = np.full(len(text), 5, "int32")
 
     def __call__(self, world: BatchedWorld) -> np.ndarray:
@@ -107,7 +104,7 @@ class PolicyPlayer:
         self.seen = self.inputs(live)
         actions[live] = self.choose(self.scores(self.seen))
         block, direction = split_action(actions, world.rules)
-        # The block of a stop is none.
+        # A stop has no block.
         stops = direction == 4
         self.previous_block = np.where(
             stops, world.rules.num_blocks, block
@@ -130,7 +127,7 @@ class PolicyPlayer:
 
 
 class PlannerPlayer:
-    """Looks and reads once, plans the way, and follows it.
+    """Looks and reads once, plans a path, and follows it.
 
     Where a move failed it looks again and plans anew from what it sees, to
     the same goal, further around the other blocks.
@@ -139,57 +136,57 @@ class PlannerPlayer:
     def __init__(
         self,
         outputs: Callable[[dict], dict],
-        config: "Config",
+        config: Config,
         text: np.ndarray,
     ) -> None:
         self.outputs = outputs
         self.config = config
         self.text = text
         self.goals = goal_places(config.world)
-        self.way: Demonstrations | None = None
+        self.plans: Demonstrations | None = None
 
     def __call__(self, world: BatchedWorld) -> np.ndarray:
-        if self.way is None:
+        if self.plans is None:
             self.block, self.goal, positions = self.look(world, world.rows)
-            self.begun = np.zeros(len(world.rows), "int64")
+            self.planned_at = np.zeros(len(world.rows), "int64")
             self.failures = np.zeros(len(world.rows), "int64")
-            self.way = self.plan(positions, world.rows)
+            self.plans = self.plan(positions, world.rows)
             self.steps = world.steps.copy()
         else:
             self.replan(world)
         self.steps = world.steps.copy()
-        time = np.minimum(world.time - self.begun, world.rules.horizon - 1)
-        return self.way.actions[world.rows, time]
+        time = np.minimum(world.time - self.planned_at, world.rules.horizon - 1)
+        return self.plans.actions[world.rows, time]
 
     def replan(self, world: BatchedWorld) -> None:
         """Where nothing moved although it should have."""
-        same = (world.steps == self.steps).all(axis=(0, 1))
-        failed = same & ~world.done
+        unmoved = (world.steps == self.steps).all(axis=(0, 1))
+        failed = unmoved & ~world.done
         self.failures += failed
         for count in np.unique(self.failures[failed]):
             rows = np.flatnonzero(failed & (self.failures == count))
             positions = self.look(world, rows)[2]
-            new = self.plan(positions, rows, MORE_CARE * count)
-            for old, value in zip(self.way, new, strict=True):
+            new = self.plan(positions, rows, MARGIN_STEP * count)
+            for old, value in zip(self.plans, new, strict=True):
                 old[rows] = value
-            self.begun[rows] = world.time[rows]
+            self.planned_at[rows] = world.time[rows]
 
     def look(
         self, world: BatchedWorld, rows: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The block that is meant, its goal, and all positions, as seen."""
         rules = world.rules
-        seen = world.positions[rows]
+        board = world.positions[rows]
         if "state" in self.config.modalities:
-            inputs = {"positions": seen.astype("float32")}
+            inputs = {"positions": board.astype("float32")}
         else:
-            inputs = {"picture": render(seen, rules, self.config.resolution)}
+            inputs = {"picture": render(board, rules, self.config.resolution)}
         outputs = self.outputs(inputs | {"text": self.text[rows]})
-        there = outputs["present"] > 0.5
+        seen = outputs["present"] > 0.5
         positions = np.where(
-            there[..., None], outputs["positions"] * rules.side, ABSENT
+            seen[..., None], outputs["positions"] * rules.side, ABSENT
         )
-        block = np.where(there, outputs["source"], -1e9).argmax(axis=1)
+        block = np.where(seen, outputs["source"], -1e9).argmax(axis=1)
         return block, self.nearest_goal(outputs["goal"]), positions
 
     def nearest_goal(self, logits: np.ndarray) -> np.ndarray:
@@ -200,13 +197,13 @@ class PlannerPlayer:
         return self.goals[(share @ apart).argmin(axis=1)]
 
     def plan(
-        self, positions: np.ndarray, rows: np.ndarray, more: float = 0.0
+        self, positions: np.ndarray, rows: np.ndarray, extra: float = 0.0
     ) -> Demonstrations:
         rules = self.config.rules
-        margin = rules.margin + CARE[self.config.world] + more * rules.side
-        careful = dataclasses.replace(rules, margin=margin)
+        margin = SAFETY_MARGINS[self.config.world] + extra * rules.side
+        widened = dataclasses.replace(rules, margin=rules.margin + margin)
         return demonstrate(
-            positions, self.block[rows], self.goal[rows], careful
+            positions, self.block[rows], self.goal[rows], widened
         )
 
 
@@ -233,14 +230,14 @@ def planner_outputs(model: keras.Model) -> Callable[[dict], dict]:
         return model(inputs, training=False)
 
     def outputs(inputs: dict) -> dict[str, np.ndarray]:
-        found = {k: v.numpy() for k, v in call(_tensors(inputs)).items()}
-        if "cells" in found:
-            likely = found["cells"] - found["cells"].max(-1, keepdims=True)
-            share = np.exp(likely)
-            found["present"] = 1 - share[..., -1] / share.sum(axis=-1)
+        arrays = {k: v.numpy() for k, v in call(_tensors(inputs)).items()}
+        if "cells" in arrays:
+            logits = arrays["cells"]
+            share = np.exp(logits - logits.max(-1, keepdims=True))
+            arrays["present"] = 1 - share[..., -1] / share.sum(axis=-1)
         else:
-            found["present"] = present(inputs["positions"]).astype("float32")
-        return found
+            arrays["present"] = present(inputs["positions"]).astype("float32")
+        return arrays
 
     return outputs
 

@@ -1,4 +1,4 @@
-"""Plays episodes of which nobody says how they should end."""
+"""Plays episodes whose targets are unknown."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ from applications.instruction_following.config import Config
 from applications.instruction_following.rules import present
 from applications.runs import Run
 
-AT_ONCE = 64
+BATCH_SIZE = 64
 
 
 def predict(
@@ -40,36 +40,36 @@ def predict(
         )
     written = []
     for file in questions:
-        asked = _read(file, config)
+        tasks = _read(file, config)
         answers = []
-        for first in range(0, len(asked), AT_ONCE):
-            answers += follow(model, config, asked[first : first + AT_ONCE])
+        for first in range(0, len(tasks), BATCH_SIZE):
+            answers += follow(model, config, tasks[first : first + BATCH_SIZE])
         files.write(out / file.name, json.dumps(answers, indent=1) + "\n")
         written.append(out / file.name)
     return written
 
 
 def follow(
-    model: keras.Model, config: Config, asked: list[tuple[np.ndarray, str]]
+    model: keras.Model, config: Config, tasks: list[tuple[np.ndarray, str]]
 ) -> list[dict[str, Any]]:
-    path, stopped = played(model, config, asked)
+    path, stopped = played(model, config, tasks)
     return [
         {
             "instruction": text,
-            "actions": told_actions(path[:, row], bool(stopped[row])),
-            "positions": _as_asked(path[-1, row], config),
+            "actions": actions_in_words(path[:, row], bool(stopped[row])),
+            "positions": _as_in_file(path[-1, row], config),
             "stopped": bool(stopped[row]),
         }
-        for row, (_, text) in enumerate(asked)
+        for row, (_, text) in enumerate(tasks)
     ]
 
 
 def played(
-    model: keras.Model, config: Config, asked: list[tuple[np.ndarray, str]]
+    model: keras.Model, config: Config, tasks: list[tuple[np.ndarray, str]]
 ) -> tuple[np.ndarray, np.ndarray]:
     """The positions at all times, and which episodes the agent stopped."""
-    start = np.stack([board for board, _ in asked])
-    tokens = [instructions.tokenize(text) for _, text in asked]
+    start = np.stack([board for board, _ in tasks])
+    tokens = [instructions.tokenize(text) for _, text in tasks]
     longest = max(1, *map(len, tokens))
     text = instructions.encode(
         tokens, config.words, min(longest, config.text_length)
@@ -79,20 +79,20 @@ def played(
     return result.path, result.stopped
 
 
-def told_actions(path: np.ndarray, stopped: bool) -> list[str]:
-    """In words, what moved from time to time: (times, blocks, 2)."""
-    told = []
+def actions_in_words(path: np.ndarray, stopped: bool) -> list[str]:
+    """What moved from time to time, of positions (times, blocks, 2)."""
+    words = []
     for before, after in zip(path[:-1], path[1:], strict=True):
         moved = np.abs(after - before).sum(axis=1)
         if not moved.any():
             continue
         block = int(moved.argmax())
-        way = after[block] - before[block]
-        axis = int(np.abs(way).argmax())
-        positive = int(way[axis] > 0)
+        shift = after[block] - before[block]
+        axis = int(np.abs(shift).argmax())
+        positive = int(shift[axis] > 0)
         name = (("left", "right"), ("down", "up"))[axis][positive]
-        told.append(f"{block + 1} {name}")
-    return told + ["stop"] * stopped
+        words.append(f"{block + 1} {name}")
+    return words + ["stop"] * stopped
 
 
 def _read(file: Path, config: Config) -> list[tuple[np.ndarray, str]]:
@@ -122,11 +122,11 @@ def _board(state: list[list[float]], config: Config) -> np.ndarray:
     return board
 
 
-def _as_asked(board: np.ndarray, config: Config) -> list[list[float]]:
-    there = board[present(board)]
+def _as_in_file(board: np.ndarray, config: Config) -> list[list[float]]:
+    on_board = board[present(board)]
     if config.world != "blocks":
-        return there.round(6).tolist()
-    return [[round(x, 6), 0.1, round(z, 6)] for x, z in there.tolist()]
+        return on_board.round(6).tolist()
+    return [[round(x, 6), 0.1, round(z, 6)] for x, z in on_board.tolist()]
 
 
 def play_one(
@@ -151,10 +151,12 @@ def play_one(
         )
     board = part.board[index]
     text = instruction or part.texts[index]
-    ways, stopped = played(model, config, [(part.start[board], text)])
+    paths, stopped = played(model, config, [(part.start[board], text)])
     wanted = None
     if instruction is None:
         wanted = part.target[board, part.block[board]]
-    pictures.animate(ways[:, 0], text, config.rules, out, wanted)
-    told = ", ".join(told_actions(ways[:, 0], bool(stopped[0]))) or "nothing"
-    return f"{text}\nactions: {told}\nwritten: {out}"
+    pictures.animate(paths[:, 0], text, config.rules, out, wanted)
+    actions = (
+        ", ".join(actions_in_words(paths[:, 0], bool(stopped[0]))) or "nothing"
+    )
+    return f"{text}\nactions: {actions}\nwritten: {out}"

@@ -70,12 +70,12 @@ def render(positions: np.ndarray, rules: Rules, resolution: int) -> np.ndarray:
         tint = _square(body[:, block]) * (body_color - np.array(BOARD))
         tint += _square(mark[:, block]) * (mark_color - body_color)
         left, top = first[:, block].T
-        place = (
+        pixels = (
             rows,
             (top[:, None] + within)[:, :, None],
             (left[:, None] + within)[:, None, :],
         )
-        canvas[place] += tint
+        canvas[pixels] += tint
     return canvas[:, size:-size, size:-size]
 
 

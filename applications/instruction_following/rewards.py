@@ -1,4 +1,4 @@
-"""What an action pays: the problem's reward, and two ways to shape it.
+"""The reward of an action: the problem's, and two ways to shape it.
 
 F1 is what the move gains in distance. F2 compares with a demonstration, after
 Brys et al. 2015: a potential of 1 for doing what the demonstration does at
@@ -19,7 +19,7 @@ WRONG = -1.0
 """For stopping elsewhere, and for a move that fails."""
 STEP = -0.02
 """For every other move."""
-LOW = -0.02
+LOW_POTENTIAL = -0.02
 """The demonstration's potential where one does not follow it."""
 
 
@@ -38,28 +38,28 @@ def problem_reward(outcome: Outcome) -> np.ndarray:
 
 
 def demonstration_potential(
-    place: np.ndarray,
+    position: np.ndarray,
     actions: np.ndarray,
     demonstrations: Demonstrations,
     rules: Rules,
 ) -> np.ndarray:
-    """The potential of an action with the right block at `place`.
+    """The potential of an action with the right block at `position`.
 
     Args:
-        place: (worlds, 2), where the right block is before the action.
+        position: (worlds, 2), where the right block is before the action.
         actions: (worlds,).
         demonstrations: Of the same worlds.
         rules: The rules of all worlds.
     """
-    rows = np.arange(len(place))
-    apart = np.linalg.norm(demonstrations.points - place[:, None], axis=-1)
+    rows = np.arange(len(position))
+    apart = np.linalg.norm(demonstrations.points - position[:, None], axis=-1)
     time = np.arange(apart.shape[1])
     apart = np.where(time < demonstrations.length[:, None], apart, np.inf)
     # The first one of those that are equally near.
     nearest = np.round(apart, 9).argmin(axis=1)
     near = apart[rows, nearest] <= rules.side
     follows = demonstrations.actions[rows, nearest] == actions
-    return np.where(near & follows, 1.0, LOW)
+    return np.where(near & follows, 1.0, LOW_POTENTIAL)
 
 
 def reward(
@@ -70,8 +70,8 @@ def reward(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The reward of an action, and the potential to compare the next with.
 
-    A failed move pays for nothing but its failure and leaves the potential.
-    `previous` is `LOW` at the start of an episode.
+    A failed move is rewarded for nothing but its failure and leaves the
+    potential. `previous` is `LOW_POTENTIAL` at the start of an episode.
     """
     total = problem_reward(outcome)
     fair = ~outcome.failed

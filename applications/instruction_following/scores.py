@@ -16,7 +16,7 @@ from applications.instruction_following.batched_world import BatchedWorld
 from applications.instruction_following.config import Config
 from applications.instruction_following.demonstrations import Demonstrations
 from applications.instruction_following.players import Played
-from applications.instruction_following.views import from_all_sides
+from applications.instruction_following.views import with_test_time_augmentation
 
 KEYS = (
     "mean_end_distance",
@@ -39,11 +39,11 @@ def measure(
         world = world_of(targets, config)
         results["agent"].append(players.play(play(inputs, targets), world))
         rng = np.random.default_rng([config.seed, 3, len(results["stop"])])
-        ways = ways_of(targets)
+        demonstrations = demonstrations_of(targets)
         for name, player in (
             ("stop", players.stopping),
             ("random", players.random_player(rng)),
-            ("oracle", players.oracle(ways)),
+            ("oracle", players.oracle(demonstrations)),
         ):
             world = world_of(targets, config)
             results[name].append(players.play(player, world))
@@ -107,7 +107,7 @@ def player_of(model: keras.Model, config: Config) -> Any:
     if config.agent == "planner":
         outputs = players.planner_outputs(model)
         if config.mirror:
-            outputs = from_all_sides(outputs, config)
+            outputs = with_test_time_augmentation(outputs, config)
         return lambda inputs, targets: players.PlannerPlayer(
             outputs, config, inputs["text"]
         )
@@ -122,7 +122,7 @@ def world_of(targets: dict, config: Config) -> BatchedWorld:
     return BatchedWorld(config.rules, targets["start"], targets["target"])
 
 
-def ways_of(targets: dict) -> Demonstrations:
+def demonstrations_of(targets: dict) -> Demonstrations:
     return Demonstrations(
         targets["points"], targets["actions"], targets["length"]
     )

@@ -18,29 +18,31 @@ from applications.instruction_following.data import signs
 Outputs = Callable[[dict], dict]
 
 
-def from_all_sides(outputs: Outputs, config: Config) -> Outputs:
+def with_test_time_augmentation(outputs: Outputs, config: Config) -> Outputs:
     """The outputs for a board, from the outputs for its four views.
 
     Scores and shares are means, places medians.
     """
 
-    def together(inputs: dict) -> dict[str, np.ndarray]:
+    def averaged(inputs: dict) -> dict[str, np.ndarray]:
         views = [
-            seen_back(outputs(seen(inputs, mirror, config)), mirror)
+            unmirrored(outputs(mirrored(inputs, mirror, config)), mirror)
             for mirror in MIRRORED
         ]
-        every = {name: np.stack([v[name] for v in views]) for name in views[0]}
+        stacked = {
+            name: np.stack([v[name] for v in views]) for name in views[0]
+        }
         return {
-            "source": every["source"].mean(axis=0),
-            "goal": np.log(every["goal"].mean(axis=0) + 1e-12),
-            "positions": np.median(every["positions"], axis=0),
-            "present": every["present"].mean(axis=0),
+            "source": stacked["source"].mean(axis=0),
+            "goal": np.log(stacked["goal"].mean(axis=0) + 1e-12),
+            "positions": np.median(stacked["positions"], axis=0),
+            "present": stacked["present"].mean(axis=0),
         }
 
-    return together
+    return averaged
 
 
-def seen(inputs: dict, mirror: tuple[bool, bool], config: Config) -> dict:
+def mirrored(inputs: dict, mirror: tuple[bool, bool], config: Config) -> dict:
     """The inputs of the mirrored board."""
     across, upright = mirror
     text = instructions.mirrored_codes(inputs["text"], config.words, *mirror)
@@ -53,7 +55,7 @@ def seen(inputs: dict, mirror: tuple[bool, bool], config: Config) -> dict:
     return {"picture": np.ascontiguousarray(picture), "text": text}
 
 
-def seen_back(outputs: dict, mirror: tuple[bool, bool]) -> dict:
+def unmirrored(outputs: dict, mirror: tuple[bool, bool]) -> dict:
     """Outputs for a mirrored board as they are on the board; shares of goals.
 
     Goals are a square grid, ordered by right and then by up.

@@ -1,14 +1,16 @@
 """The bottleneck of residual networks, with any normalization and gates."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
-from typing import Protocol
 
 import keras
 
+from keras_fusion.models.branch_layers import Normalize
 from keras_fusion.models.branch_layers import add
+from keras_fusion.models.branch_layers import convolve
 from keras_fusion.models.branch_layers import each
 from keras_fusion.types import Tensor
 
@@ -49,23 +51,6 @@ class Bottleneck:
         return 2 if self.block == 1 and self.stage > 1 else 1
 
 
-class ConvolveAt(Protocol):
-    """Convolution, normalization and ReLU, by their number in the block.
-
-    Number 0 is the shortcut's, 1 to 3 are on the main path.
-    """
-
-    def __call__(
-        self,
-        branches: list[Tensor],
-        number: int,
-        filters: int,
-        size: int,
-        strides: int = 1,
-        relu: bool = True,
-    ) -> list[Tensor]: ...
-
-
 def stages_of(
     blocks: Sequence[int], width: int, stride_on: str
 ) -> Iterator[list[Bottleneck]]:
@@ -80,20 +65,49 @@ def stages_of(
 def residual(
     branches: list[Tensor],
     block: Bottleneck,
-    convolve: ConvolveAt,
+    layer_name: Callable[[int, str], str],
+    normalize: Callable[[int], Normalize],
     gate: Callable[[list[Tensor]], list[Tensor]] | None = None,
 ) -> list[Tensor]:
-    """Adds 1x1, 3x3 and 1x1 convolutions, gated if asked, to the shortcut."""
+    """Adds 1x1, 3x3 and 1x1 convolutions, gated if asked, to the shortcut.
+
+    Args:
+        branches: List of tensors.
+        block: `Bottleneck`.
+        layer_name: Function from a convolution's number, 0 of the shortcut or
+            1 to 3, and a kind of layer to the layer's name.
+        normalize: Function from a convolution's number to what normalizes.
+        gate: Function from branches to gated branches.
+    """
+
+    def convolve_at(
+        number: int,
+        branches: list[Tensor],
+        filters: int,
+        size: int,
+        strides: int,
+        relu: bool = True,
+    ) -> list[Tensor]:
+        return convolve(
+            branches,
+            filters,
+            size,
+            strides,
+            functools.partial(layer_name, number),
+            normalize(number),
+            relu,
+        )
+
     filters, wide = block.filters, 4 * block.filters
     shortcuts = branches
     if block.projects:
-        shortcuts = convolve(branches, 0, wide, 1, block.strides, relu=False)
+        shortcuts = convolve_at(0, branches, wide, 1, block.strides, relu=False)
     first, second = block.strides, 1
     if block.stride_on == "3x3":
         first, second = second, first
-    branches = convolve(branches, 1, filters, 1, first)
-    branches = convolve(branches, 2, filters, 3, second)
-    branches = convolve(branches, 3, wide, 1, relu=False)
+    branches = convolve_at(1, branches, filters, 1, first)
+    branches = convolve_at(2, branches, filters, 3, second)
+    branches = convolve_at(3, branches, wide, 1, 1, relu=False)
     if gate is not None:
         branches = gate(branches)
     branches = add(branches, shortcuts, name=f"{block.name}_add")

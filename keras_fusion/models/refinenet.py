@@ -157,7 +157,8 @@ def refinenet(
     check_fusion(fusion, exchange_stages, len(blocks))
     check_stride_on(stride_on)
     check_choice("decoder", decoder, DECODERS)
-    branch_fusion = BRANCH_FUSIONS[fusion] if modalities[1:] else NO_FUSION
+    alone = len(modalities) == 1
+    branch_fusion = NO_FUSION if alone else BRANCH_FUSIONS[fusion]
     norm = {
         "axis": channel_axis(),
         "momentum": momentum,

@@ -76,25 +76,12 @@ def bottleneck(
     norm: dict[str, Any],
     exchange_norm: dict[str, Any],
 ) -> list[Tensor]:
-    def convolve_at(
-        branches: list[Tensor],
-        number: int,
-        filters: int,
-        size: int,
-        strides: int = 1,
-        relu: bool = True,
-    ) -> list[Tensor]:
-        return convolve(
-            branches,
-            filters,
-            size,
-            strides,
-            lambda kind: f"{block.name}_{kind}{number}",
-            channel_exchange(exchange_norm if number == 2 else norm),
-            relu,
-        )
-
-    return residual(branches, block, convolve_at)
+    return residual(
+        branches,
+        block,
+        lambda number, kind: f"{block.name}_{kind}{number}",
+        lambda number: channel_exchange(exchange_norm if number == 2 else norm),
+    )
 
 
 def channel_exchange(settings: dict[str, Any]) -> Normalize:

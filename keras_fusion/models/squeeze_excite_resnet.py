@@ -11,7 +11,6 @@ from keras_fusion.models.bottleneck import residual
 from keras_fusion.models.bottleneck import stages_of
 from keras_fusion.models.branch_layers import Normalize
 from keras_fusion.models.branch_layers import batch_normalization
-from keras_fusion.models.branch_layers import convolve
 from keras_fusion.models.branch_layers import each
 from keras_fusion.models.image_classifier import classify_pooled
 from keras_fusion.models.image_classifier import stem_of
@@ -112,26 +111,14 @@ def squeeze_excite_resnet(
 def bottleneck(
     x: Tensor, block: Bottleneck, ratio: int | None, normalize: Normalize
 ) -> Tensor:
-    def convolve_at(
-        branches: list[Tensor],
-        number: int,
-        filters: int,
-        size: int,
-        strides: int = 1,
-        relu: bool = True,
-    ) -> list[Tensor]:
-        return convolve(
-            branches,
-            filters,
-            size,
-            strides,
-            lambda kind: f"{block.name}_{number}_{kind}",
-            normalize,
-            relu,
-        )
-
     def gate(branches: list[Tensor]) -> list[Tensor]:
         return each(SqueezeExcite(ratio, name=f"{block.name}_gates"), branches)
 
-    (x,) = residual([x], block, convolve_at, None if ratio is None else gate)
+    (x,) = residual(
+        [x],
+        block,
+        lambda number, kind: f"{block.name}_{number}_{kind}",
+        lambda number: normalize,
+        None if ratio is None else gate,
+    )
     return x

@@ -43,7 +43,7 @@ def goals_of(part):
     return part.target[np.arange(len(part.start)), part.block]
 
 
-def ways_of(part):
+def demonstrations_of(part):
     return demonstrate(part.start, part.block, goals_of(part), BLOCKS)
 
 
@@ -86,7 +86,7 @@ def test_stop_and_oracle_end_where_they_were_recomputed_to(
     part = known(name)
     for player, (mean, median) in (
         (players.stopping, stop),
-        (players.oracle(ways_of(part)), oracle),
+        (players.oracle(demonstrations_of(part)), oracle),
     ):
         ends = played(part, player).distance
         assert ends.mean() == pytest.approx(mean, abs=THREE)
@@ -132,7 +132,7 @@ def test_greedy_play_with_known_rewards(
     known, name, shaping, mean, median, stops, slack
 ):
     part = known(name)
-    ways = searched(part) if shaping.demonstration else ways_of(part)
+    ways = searched(part) if shaping.demonstration else demonstrations_of(part)
     world = greedy(part, ways, shaping)
     assert world.distance.mean() == pytest.approx(mean, abs=slack)
     within = min(slack, TWO)
@@ -147,7 +147,7 @@ def test_greedy_play_with_known_rewards(
 # ways the mean was 0.59 to 0.73.
 def test_greed_for_both_shapings_ends_further_away_than_demonstrations(known):
     part = known("validation")
-    ways = ways_of(part)
+    ways = demonstrations_of(part)
     greed = greedy(part, ways, BOTH).distance.mean()
     oracle = played(part, players.oracle(ways)).distance.mean()
     assert greed == pytest.approx(0.66, abs=0.08)
@@ -165,7 +165,7 @@ def greedy(part, ways, shaping):
     world = BatchedWorld(BLOCKS, part.start, part.target)
     each, tried = np.repeat(rows, len(every)), np.tile(every, count)
     all_ways = Demonstrations(*(x[each] for x in ways))
-    before = np.full(count, rewards.LOW)
+    before = np.full(count, rewards.LOW_POTENTIAL)
     for _ in range(BLOCKS.horizon):
         place = world.positions[rows, part.block]
         now = rewards.demonstration_potential(

@@ -181,8 +181,8 @@ def test_moves_are_told_in_words():
     path = np.zeros((4, 3, 2))
     path[1:, 2, 0] = -1
     path[2:, 2, 1] = 1
-    told = predictions.told_actions(path, stopped=True)
-    assert told == ["3 left", "3 up", "stop"]
+    words = predictions.actions_in_words(path, stopped=True)
+    assert words == ["3 left", "3 up", "stop"]
 
 
 @pytest.mark.parametrize(

@@ -138,25 +138,25 @@ def bare_agent(**attributes):
 # Case 5
 def test_sampled_gradient_converges_to_the_exact_one(rng):
     direction, block = heads(rng)
-    paid = rng.normal(size=81)
+    rewards = rng.normal(size=81)
     with tf.GradientTape() as tape:
         logits = [tf.Variable(direction), tf.Variable(block)]
         likely = policy.action_log_probabilities(*logits)
         # The gradient of the expected reward is the sum of p grad(log p) r.
-        expected = -ops.sum(ops.exp(likely) * paid.astype("float32"))
+        expected = -ops.sum(ops.exp(likely) * rewards.astype("float32"))
     exact = [g.numpy()[0] for g in tape.gradient(expected, logits)]
 
     likely = numbers(policy.action_log_probabilities(direction, block))
     count = 20_000
     actions = policy.sampled(np.repeat(likely, count, axis=0), rng)
     repeated = [np.repeat(head, count, axis=0) for head in (direction, block)]
-    _, samples = loss_of(bare_agent(), repeated, actions, paid[actions])
+    _, samples = loss_of(bare_agent(), repeated, actions, rewards[actions])
     for sample, wanted in zip(samples, exact, strict=True):
         error = sample.std(axis=0) / math.sqrt(count)
         assert (np.abs(sample.mean(axis=0) - wanted) <= 5 * error + 1e-6).all()
 
 
-# Trap: the likelihood of a block that a stop has not.
+# Trap: the likelihood of a block at a stop, which has none.
 def test_a_stop_teaches_the_block_head_nothing_unless_as_published(rng):
     stop = np.array([80])
     for published in (False, True):
@@ -185,14 +185,14 @@ def test_entropy_gradient_equals_finite_differences(published, rng):
             assert gradient[head][0, index] == pytest.approx(slope, abs=2e-5)
 
 
-def test_returns_are_sums_of_what_is_paid_later_in_the_episode():
-    paid = np.array([1.0, 2, 3, 10, 20])
+def test_returns_are_sums_of_the_later_rewards_of_the_episode():
+    rewards = np.array([1.0, 2, 3, 10, 20])
     ends = np.array([False, False, True, False, True])
     np.testing.assert_array_equal(
-        learning.returns(paid, ends, 1.0), [6, 5, 3, 30, 20]
+        learning.returns(rewards, ends, 1.0), [6, 5, 3, 30, 20]
     )
     np.testing.assert_array_equal(
-        learning.returns(paid, ends, 0.5), [2.75, 3.5, 3, 20, 20]
+        learning.returns(rewards, ends, 0.5), [2.75, 3.5, 3, 20, 20]
     )
 
 
@@ -221,15 +221,15 @@ def test_training_runs_for_all_its_epochs_and_moves_every_weight(
 def test_after_the_demonstrations_the_direction_head_starts_anew():
     config = prepared(learning="bandit", warm_start=2)
     agent = model_module.build_model(config)
-    turns = model_module.Turns(config)
-    turns.set_model(agent)
+    schedule = model_module.RolloutSchedule(config)
+    schedule.set_model(agent)
     head = agent.get_layer("direction")
     head.bias.assign(np.ones(5))
-    turns.on_epoch_begin(1)
+    schedule.on_epoch_begin(1)
     assert numbers(head.bias).max() == 1
-    turns.on_epoch_begin(2)
+    schedule.on_epoch_begin(2)
     assert numbers(head.bias).max() == 0
-    assert agent.playing.epoch == 2
+    assert agent.rollout.epoch == 2
 
 
 def test_demonstrated_episodes_are_played_as_demonstrated():
@@ -237,13 +237,13 @@ def test_demonstrated_episodes_are_played_as_demonstrated():
     agent = model_module.build_model(config)
     x, y = next(iter(data.load_data(config).train()[0]))
     x, y = scores.arrays(x), scores.arrays(y)
-    met = agent.playing.episodes(x, y, teach=True)
-    counts = np.bincount(met["episode"], minlength=len(y["length"]))
+    transitions = agent.rollout.episodes(x, y, imitate=True)
+    counts = np.bincount(transitions["episode"], minlength=len(y["length"]))
     np.testing.assert_array_equal(counts, y["length"])
     for row in range(len(counts)):
-        done = met["action"][met["episode"] == row]
+        done = transitions["action"][transitions["episode"] == row]
         np.testing.assert_array_equal(done, y["actions"][row, : counts[row]])
-        assert met["ends"][met["episode"] == row].sum() == 1
+        assert transitions["ends"][transitions["episode"] == row].sum() == 1
 
 
 def test_a_planner_that_knows_the_goal_does_as_well_as_the_oracle():

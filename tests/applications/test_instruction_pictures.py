@@ -28,9 +28,9 @@ def cell(picture, column, row):
 
 
 def test_samples_come_from_all_over_the_batch():
-    np.testing.assert_array_equal(pictures.spread(64), [0, 21, 42, 63])
-    np.testing.assert_array_equal(pictures.spread(4), [0, 1, 2, 3])
-    np.testing.assert_array_equal(pictures.spread(2), [0, 1])
+    np.testing.assert_array_equal(pictures.evenly_spaced(64), [0, 21, 42, 63])
+    np.testing.assert_array_equal(pictures.evenly_spaced(4), [0, 1, 2, 3])
+    np.testing.assert_array_equal(pictures.evenly_spaced(2), [0, 1])
 
 
 def test_blocks_are_called_as_in_the_texts_about_them():

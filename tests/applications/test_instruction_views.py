@@ -33,23 +33,23 @@ def text(said):
     return instructions.encode(tokens, CONFIG.words, 8)
 
 
-def told(given):
+def knowing(given):
     """Knows the places of blocks; the goal is where the first block is."""
     place = given["positions"]
-    there = place[..., 0] != ABSENT
+    present = place[..., 0] != ABSENT
     apart = np.abs(GOALS - place[:, :1]).max(axis=-1)
     return {
         "source": np.eye(BLOCKS.num_blocks)[: len(place)],
         "goal": -3.0 * apart,
-        "positions": np.where(there[..., None], place, 0) / BLOCKS.side,
-        "present": there.astype("float32"),
+        "positions": np.where(present[..., None], place, 0) / BLOCKS.side,
+        "present": present.astype("float32"),
     }
 
 
 def test_views_of_one_who_is_right_from_all_sides_agree(boards):
     given = {"positions": boards, "text": text("block left")}
-    alone = told(given)
-    together = views.from_all_sides(told, CONFIG)(given)
+    alone = knowing(given)
+    together = views.with_test_time_augmentation(knowing, CONFIG)(given)
     share = np.exp(alone["goal"])
     share /= share.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(np.exp(together.pop("goal")), share, atol=1e-6)
@@ -61,15 +61,15 @@ def test_an_error_of_one_view_is_outvoted(boards):
     wrong = text("block right below")[0]
 
     def wrong_once(given):
-        answer = told(given)
+        answer = knowing(given)
         if (given["text"][0] == wrong).all():
             answer["positions"] = answer["positions"] + 9
         return answer
 
     given = {"positions": boards, "text": text("block left above")}
-    together = views.from_all_sides(wrong_once, CONFIG)(given)
+    together = views.with_test_time_augmentation(wrong_once, CONFIG)(given)
     np.testing.assert_allclose(
-        together["positions"], told(given)["positions"], atol=1e-6
+        together["positions"], knowing(given)["positions"], atol=1e-6
     )
 
 
@@ -79,11 +79,11 @@ def test_the_picture_and_the_words_are_those_of_the_mirrored_board(
 ):
     picture = render(boards, BLOCKS, 24)
     given = {"picture": picture, "text": text("block left above right 1 ?")}
-    seen = views.seen(given, mirror, CONFIG)
+    inputs = views.mirrored(given, mirror, CONFIG)
     turned = render(data.mirrored_board(boards, mirror), BLOCKS, 24)
-    np.testing.assert_allclose(seen["picture"], turned, atol=1e-5)
+    np.testing.assert_allclose(inputs["picture"], turned, atol=1e-5)
     words = instructions.mirrored(
         instructions.tokenize("block left above right 1 ?"), *mirror
     )
     expected = instructions.encode([words] * 5, CONFIG.words, 8)
-    np.testing.assert_array_equal(seen["text"], expected)
+    np.testing.assert_array_equal(inputs["text"], expected)

@@ -226,7 +226,7 @@ def test_demonstration_shaping_telescopes_over_moves_that_do_not_fail(rng):
     goals = episodes.target[rows, episodes.block]
     ways = demonstrate(episodes.start, episodes.block, goals, BLOCKS)
     world = BatchedWorld(BLOCKS, episodes.start, episodes.target)
-    potential = np.full(50, rewards.LOW)
+    potential = np.full(50, rewards.LOW_POTENTIAL)
     total, last, failed = np.zeros(50), potential, 0
     shaping = rewards.Shaping(distance=False)
     for time in range(12):
@@ -245,7 +245,7 @@ def test_demonstration_shaping_telescopes_over_moves_that_do_not_fail(rng):
         failed += outcome.failed.sum()
     np.testing.assert_allclose(total, last + 0.02, atol=1e-9)
     assert failed
-    assert (last == 1).any() and (last == rewards.LOW).any()
+    assert (last == 1).any() and (last == rewards.LOW_POTENTIAL).any()
 
 
 def test_rewards_on_a_demonstration_are_the_published_ones():
@@ -253,7 +253,7 @@ def test_rewards_on_a_demonstration_are_the_published_ones():
     goal = targets[:, 0]
     ways = demonstrate(boards, np.zeros(1, int), goal, BLOCKS)
     world = BatchedWorld(BLOCKS, boards, targets)
-    potential, paid = np.full(1, rewards.LOW), []
+    potential, paid = np.full(1, rewards.LOW_POTENTIAL), []
     for time in range(4):
         place, actions = world.positions[:, 0], ways.actions[:, time]
         now = rewards.demonstration_potential(place, actions, ways, BLOCKS)

@@ -194,12 +194,18 @@ def test_every_modality_changes_the_ensemble(fusion):
         assert np.abs(after - before).max() > 1e-3 * np.abs(before).max()
 
 
+def differ(first, second):
+    # Equal samples of a batch may be summed up in another order.
+    return np.abs(first - second).max() > 1e-5 * np.abs(first).max()
+
+
 def changes_rgb(model):
+    """Whether the second sample's depth, alone new, changes its rgb logits."""
     inputs = images(model)
     inputs["rgb"] = inputs["rgb"][[0, 0]]
     outputs = predict(model, inputs)
-    assert not np.array_equal(*outputs["depth"])
-    return not np.array_equal(*outputs["rgb"])
+    assert differ(*outputs["depth"])
+    return differ(*outputs["rgb"])
 
 
 @pytest.mark.parametrize("stage", [1, 2, 3, 4])

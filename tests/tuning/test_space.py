@@ -106,16 +106,16 @@ def described(parameter):
 @pytest.mark.parametrize("task", SPACES)
 def test_the_space_of_a_task_is(task):
     objective, parameters = SPACES[task]
-    found = space.load(task, None)
-    assert " ".join(found.objective) == objective
-    assert [described(one) for one in found.declare().space] == parameters
+    loaded = space.load(task, None)
+    assert " ".join(loaded.objective) == objective
+    assert [described(one) for one in loaded.declare().space] == parameters
 
 
 @pytest.mark.parametrize("task", SPACES)
 def test_the_default_values_are_the_tasks_own_defaults(task):
-    found = space.load(task, None)
+    loaded = space.load(task, None)
     start = load_task(task).PRESETS["default"]
-    config = found.changed(found.declare().values, start)
+    config = loaded.changed(loaded.declare().values, start)
     for name, value in dataclasses.asdict(start).items():
         assert getattr(config, name) == (
             pytest.approx(value) if isinstance(value, float) else value
@@ -124,9 +124,9 @@ def test_the_default_values_are_the_tasks_own_defaults(task):
 
 @pytest.mark.parametrize("task", SPACES)
 def test_every_value_of_every_choice_makes_settings_the_task_takes(task):
-    found = space.load(task, None)
+    loaded = space.load(task, None)
     start = load_task(task).PRESETS["default"]
-    declared = found.declare()
+    declared = loaded.declare()
     for parameter in declared.space:
         ends = space.limits(parameter) or space.choices(parameter)
         for value in ends:
@@ -135,24 +135,24 @@ def test_every_value_of_every_choice_makes_settings_the_task_takes(task):
                 values[condition.name] = condition.values[0]
             values[parameter.name] = value
             # A value that is active beside its parents' counts.
-            assert found.active(values)[parameter.name] == value
-            load_task(task).load_data(found.changed(values, start))
+            assert loaded.active(values)[parameter.name] == value
+            load_task(task).load_data(loaded.changed(values, start))
 
 
 def test_segmentation_turns_stages_and_shrinkage_into_settings():
-    found = space.load("semantic_segmentation", None)
+    loaded = space.load("semantic_segmentation", None)
     start = load_task("semantic_segmentation").PRESETS["default"]
-    values = found.declare().values | {
+    values = loaded.declare().values | {
         "stage_2": False,
         "stage_3": False,
         "learning_rate": 2e-3,
         "l1_times_rate": 1e-6,
         "threshold": 0.1,
     }
-    config = found.changed(values, start)
+    config = loaded.changed(values, start)
     assert config.exchange_stages == (1, 4) and config.threshold == 0.1
     assert config.l1 * config.learning_rate == pytest.approx(1e-6)
-    concat = found.changed(values | {"fusion": "concat"}, start)
+    concat = loaded.changed(values | {"fusion": "concat"}, start)
     # What a fusion has no use for stays as it was.
     assert concat == dataclasses.replace(
         start, fusion="concat", learning_rate=2e-3
@@ -160,9 +160,9 @@ def test_segmentation_turns_stages_and_shrinkage_into_settings():
 
 
 def test_values_without_effect_are_left_out_of_a_trial(file):
-    found = space.load("toy", file)
+    loaded = space.load("toy", file)
     values = {"kernel": 2.0, "kind": "dry", "dropout": 0.3, "tuner/epochs": 4}
-    assert found.active(values) == {"kernel": 2.0, "kind": "dry"}
+    assert loaded.active(values) == {"kernel": 2.0, "kind": "dry"}
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_wrong_space_explains_itself(text, message, tmp_path):
     [
         ("3", "must return a dict of settings, received 3"),
         ("{'color': hue}", "unknown settings: color"),
-        ("{'epochs': hue}", "epochs must be int"),
+        ("{'epochs': hue}", "epochs must be a valid integer"),
     ],
 )
 def test_settings_that_the_task_does_not_have_explain_themselves(

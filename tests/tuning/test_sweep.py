@@ -101,7 +101,8 @@ def test_a_network_without_exchange_is_refused(run, tmp_path, capsys):
     config = dataclasses.replace(config, fusion="none")
     files.write(tmp_path / "config.json", settings.to_json(config))
     model = task.build_model(config)
-    model.save(tmp_path / "model.keras", include_optimizer=False)
+    model.optimizer.build(model.trainable_variables)
+    model.save(tmp_path / "model.keras")
     assert cli.main([TASK, "sweep", "--run", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert "no ChannelExchange layers" in error and "--fusion exchange" in error

@@ -92,7 +92,7 @@ def test_gray_images_have_one_channel(tmp_path):
 
 
 def test_what_does_not_fit_is_an_error_that_names_it(folder):
-    with pytest.raises(ValueError, match="cow is no known class.*cat, dog"):
+    with pytest.raises(ValueError, match="cow is not a known class.*cat, dog"):
         write(folder / "cow" / "0.png")
         class_folders.scan(folder, ("cat", "dog"))
     (folder / "dog" / "broken.png").write_bytes(b"\x89PNG nothing more")
