@@ -14,8 +14,8 @@ import tempfile
 from applications.image_classification.config import Config
 from benchmarks.memory import resident
 from benchmarks.tables import write_table
-from tuning import results
 from tuning import search as searches
+from tuning import tuner
 from tuning import workers
 from tuning.flags import Flags
 
@@ -27,15 +27,14 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=30)
     arguments = parser.parse_args()
     after = []
-    update = results.update
+    run = tuner.run
 
-    def updated(search):
-        """What the search does behind every trial."""
-        trials = update(search)
+    def measured(*trial):
+        result = run(*trial)
         after.append(resident())
-        return trials
+        return result
 
-    results.update = updated
+    tuner.run = measured
     with tempfile.TemporaryDirectory() as folder:
         config = Config(epochs=1, limit=4, runs_dir=folder)
         search = searches.begin(TASK, Flags(trials=arguments.trials), config)
