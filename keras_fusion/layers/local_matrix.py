@@ -1,9 +1,13 @@
 """A locally connected layer as one matrix, and where its weights are in it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from keras_fusion.layers.local_windows import Axis
 
-def input_places(axes):
+
+def input_places(axes: Sequence[Axis]) -> np.ndarray:
     """Flat places `(positions, entries)` of windows in the unpadded input.
 
     An entry in the padding is -1.
@@ -20,7 +24,13 @@ def input_places(axes):
     return np.where(inside, places, -1)
 
 
-def matrix_places(axes, channels, filters, groups, channels_first):
+def matrix_places(
+    axes: Sequence[Axis],
+    channels: int,
+    filters: int,
+    groups: int,
+    channels_first: bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Row and column of each weight, and whether its input exists.
 
     Three arrays `(positions, entries, filters)`, in the order of the kernel.

@@ -1,5 +1,7 @@
 import math
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -7,6 +9,7 @@ from keras import ops
 
 from keras_fusion.layers.input_checks import check_channels
 from keras_fusion.layers.local_matrix import matrix_places
+from keras_fusion.layers.local_windows import Axis
 from keras_fusion.layers.local_windows import check_padding
 from keras_fusion.layers.local_windows import check_sizes
 from keras_fusion.layers.local_windows import count_pieces
@@ -14,36 +17,38 @@ from keras_fusion.layers.local_windows import multiply_windows
 from keras_fusion.layers.local_windows import multiply_windows_in_pieces
 from keras_fusion.layers.local_windows import plan_axis
 from keras_fusion.layers.position_fans import scale_to_position
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 class LocallyConnected(keras.layers.Layer):
     """What LocallyConnected1D, 2D and 3D are but for their `rank`."""
 
-    rank = None
+    rank: int
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        strides=1,
-        padding="valid",
-        data_format=None,
-        activation=None,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        activity_regularizer=None,
-        kernel_constraint=None,
-        bias_constraint=None,
-        implementation=1,
-        dilation_rate=1,
-        groups=1,
-        legacy_same=False,
-        patch_limit=2**20,
-        **kwargs,
-    ):
+        filters: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
+        padding: str | Sequence = "valid",
+        data_format: str | None = None,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        implementation: int = 1,
+        dilation_rate: int | Sequence[int] = 1,
+        groups: int = 1,
+        legacy_same: bool = False,
+        patch_limit: int = 2**20,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.filters = filters
         self.kernel_size = check_sizes("kernel_size", kernel_size, self.rank)
@@ -68,7 +73,7 @@ class LocallyConnected(keras.layers.Layer):
         self._check_arguments()
         self._channels_first = self.data_format == "channels_first"
 
-    def _check_arguments(self):
+    def _check_arguments(self) -> None:
         for name in ("filters", "groups", "patch_limit"):
             if getattr(self, name) < 1:
                 raise ValueError(
@@ -91,7 +96,7 @@ class LocallyConnected(keras.layers.Layer):
                 f"Received: implementation={self.implementation}"
             )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         axes = self._plan(input_shape)
         if self.implementation != 1 and axes != self._plan(input_shape, True):
             warnings.warn(
@@ -102,7 +107,8 @@ class LocallyConnected(keras.layers.Layer):
                 stacklevel=2,
             )
         self._axes = axes
-        self._channels = input_shape[1 if self._channels_first else -1]
+        axis = 1 if self._channels_first else -1
+        self._channels = check_channels(self, input_shape, axis)
         positions = math.prod(axis.windows for axis in axes)
         entries = math.prod(self.kernel_size) * self._channels
         self._pieces = count_pieces(
@@ -127,7 +133,9 @@ class LocallyConnected(keras.layers.Layer):
             )
         self.input_spec = keras.layers.InputSpec(shape=(None, *input_shape[1:]))
 
-    def _plan(self, input_shape, legacy_same=None):
+    def _plan(
+        self, input_shape: Shape, legacy_same: bool | None = None
+    ) -> tuple[Axis, ...]:
         """Checks the shape of the input and places the windows in it."""
         if len(input_shape) != self.rank + 2:
             raise ValueError(
@@ -138,7 +146,7 @@ class LocallyConnected(keras.layers.Layer):
         axis = 1 if self._channels_first else -1
         channels = check_channels(self, input_shape, axis)
         first = 2 if self._channels_first else 1
-        sizes = tuple(input_shape[first : first + self.rank])
+        sizes: tuple = input_shape[first : first + self.rank]
         if None in sizes:
             raise ValueError(
                 f"{self.name} has weights for every position and needs to "
@@ -151,13 +159,13 @@ class LocallyConnected(keras.layers.Layer):
                 "The number of channels must be a multiple of `groups`. "
                 f"Received: {channels} channels, groups={self.groups}"
             )
-        padding = self.padding
+        padding: Any = self.padding
         if isinstance(padding, str):
             padding = (padding,) * self.rank
         if legacy_same is None:
             legacy_same = self.legacy_same
         axes = tuple(
-            plan_axis(*settings, legacy_same)
+            plan_axis(*settings, centered=legacy_same)
             for settings in zip(
                 sizes,
                 self.kernel_size,
@@ -176,7 +184,7 @@ class LocallyConnected(keras.layers.Layer):
             )
         return axes
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         arguments = (
             self._positions_first(inputs),
             self._kernel_by_group(),
@@ -196,7 +204,7 @@ class LocallyConnected(keras.layers.Layer):
             outputs = outputs + bias
         return self.activation(outputs)
 
-    def _positions_first(self, inputs):
+    def _positions_first(self, inputs: Tensor) -> Tensor:
         """Pads, and moves to `(*sizes, groups, batch, channels)`."""
         sizes = tuple(axis.size for axis in self._axes)
         channels = (self.groups, self._channels // self.groups)
@@ -212,7 +220,7 @@ class LocallyConnected(keras.layers.Layer):
             x = ops.pad(x, [*pads, (0, 0), (0, 0), (0, 0)])
         return x
 
-    def _kernel_by_group(self):
+    def _kernel_by_group(self) -> Tensor:
         positions, entries, filters = self.kernel.shape
         shape = (positions, entries, self.groups, filters // self.groups)
         kernel = ops.reshape(self.kernel, shape)
@@ -220,7 +228,7 @@ class LocallyConnected(keras.layers.Layer):
             return ops.reshape(kernel, (positions, 1, entries, filters))
         return ops.transpose(kernel, (0, 2, 1, 3))
 
-    def _batch_first(self, outputs):
+    def _batch_first(self, outputs: Tensor) -> Tensor:
         """From `(positions, groups, batch, filters of a group)`."""
         windows = tuple(axis.windows for axis in self._axes)
         if self._channels_first:
@@ -230,7 +238,7 @@ class LocallyConnected(keras.layers.Layer):
         return ops.reshape(outputs, (-1, *windows, self.filters))
 
     @classmethod
-    def from_conv(cls, conv, input_shape):
+    def from_conv(cls, conv: keras.layers.Layer, input_shape: Shape) -> Any:
         """Makes a layer that starts as the given convolution.
 
         Args:
@@ -262,7 +270,7 @@ class LocallyConnected(keras.layers.Layer):
             layer.bias.assign(np.broadcast_to(bias, layer.bias.shape))
         return layer
 
-    def to_dense(self):
+    def to_dense(self) -> Any:
         """Writes the layer as one matrix, mostly of zeros.
 
         Returns:
@@ -279,7 +287,7 @@ class LocallyConnected(keras.layers.Layer):
             bias = ops.convert_to_numpy(self.bias).ravel()
         return matrix, bias
 
-    def load_keras2_weights(self, weights):
+    def load_keras2_weights(self, weights: Sequence[np.ndarray]) -> None:
         """Sets the weights from a locally connected layer of Keras 2.
 
         Args:
@@ -301,11 +309,11 @@ class LocallyConnected(keras.layers.Layer):
             kernel = np.where(inside, matrix[rows, columns], 0)
         self.set_weights([kernel, *bias])
 
-    def _matrix_shape(self):
+    def _matrix_shape(self) -> tuple[int, int]:
         sizes = math.prod(axis.size for axis in self._axes)
         return sizes * self._channels, self.kernel.shape[0] * self.filters
 
-    def _matrix_places(self):
+    def _matrix_places(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return matrix_places(
             self._axes,
             self._channels,
@@ -314,13 +322,13 @@ class LocallyConnected(keras.layers.Layer):
             self._channels_first,
         )
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         windows = (axis.windows for axis in self._plan(input_shape))
         if self._channels_first:
             return (input_shape[0], self.filters, *windows)
         return (input_shape[0], *windows, self.filters)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {
             name: getattr(self, name)
             for name in (

@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -5,6 +7,8 @@ from keras_fusion.layers.bilinear_checks import check_ndim
 from keras_fusion.layers.bilinear_checks import check_sizes
 from keras_fusion.layers.input_checks import check_channels
 from keras_fusion.layers.precision import at_least_float32
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -74,12 +78,12 @@ class PairwiseBilinearAttention(keras.layers.Layer):
 
     def __init__(
         self,
-        rank,
-        num_glimpses=8,
-        attention_rank=None,
-        activation="relu",
-        **kwargs,
-    ):
+        rank: int,
+        num_glimpses: int = 8,
+        attention_rank: int | None = None,
+        activation: Any = "relu",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_sizes(rank=rank, num_glimpses=num_glimpses)
         if attention_rank is not None:
@@ -90,7 +94,7 @@ class PairwiseBilinearAttention(keras.layers.Layer):
         self.activation = keras.activations.get(activation)
         self.supports_masking = True
 
-    def build(self, query_shape, value_shape):
+    def build(self, query_shape: Shape, value_shape: Shape) -> None:
         check_ndim(self, {"query": query_shape, "value": value_shape}, 3, 3)
         query_width = check_channels(self, query_shape, -1)
         value_width = check_channels(self, value_shape, -1)
@@ -120,7 +124,9 @@ class PairwiseBilinearAttention(keras.layers.Layer):
             for g in glimpses
         ]
 
-    def _dense(self, name, units, width, activation=None):
+    def _dense(
+        self, name: str, units: int, width: int, activation: Any = None
+    ) -> keras.layers.Dense:
         dense = keras.layers.Dense(
             units, activation=activation, dtype=self.dtype_policy, name=name
         )
@@ -129,12 +135,12 @@ class PairwiseBilinearAttention(keras.layers.Layer):
 
     def call(
         self,
-        query,
-        value,
-        query_mask=None,
-        value_mask=None,
-        return_attention_scores=False,
-    ):
+        query: Tensor,
+        value: Tensor,
+        query_mask: Tensor | None = None,
+        value_mask: Tensor | None = None,
+        return_attention_scores: bool = False,
+    ) -> Any:
         weights = self._softmax(
             self._scores(query, value), query_mask, value_mask
         )
@@ -151,7 +157,7 @@ class PairwiseBilinearAttention(keras.layers.Layer):
             query = query + self.residuals[g](joint)
         return (query, weights) if return_attention_scores else query
 
-    def _scores(self, query, value):
+    def _scores(self, query: Tensor, value: Tensor) -> Tensor:
         """Scores of shape `(batch, glimpses, queries, values)`."""
         return ops.einsum(
             "bik,gk,bjk->bgij",
@@ -160,7 +166,9 @@ class PairwiseBilinearAttention(keras.layers.Layer):
             self.value_attention(value),
         )
 
-    def _softmax(self, scores, query_mask, value_mask):
+    def _softmax(
+        self, scores: Tensor, query_mask: Tensor, value_mask: Tensor
+    ) -> Tensor:
         wide = at_least_float32(self.compute_dtype)
         scores = ops.cast(scores, wide)
         valid = None
@@ -180,12 +188,12 @@ class PairwiseBilinearAttention(keras.layers.Layer):
 
     def compute_output_spec(
         self,
-        query,
-        value,
-        query_mask=None,
-        value_mask=None,
-        return_attention_scores=False,
-    ):
+        query: Tensor,
+        value: Tensor,
+        query_mask: Tensor | None = None,
+        value_mask: Tensor | None = None,
+        return_attention_scores: bool = False,
+    ) -> Any:
         refined = keras.KerasTensor(query.shape, dtype=self.compute_dtype)
         if not return_attention_scores:
             return refined
@@ -197,10 +205,12 @@ class PairwiseBilinearAttention(keras.layers.Layer):
         )
         return refined, keras.KerasTensor(shape, dtype=self.compute_dtype)
 
-    def compute_output_shape(self, query_shape, value_shape):
+    def compute_output_shape(
+        self, query_shape: Shape, value_shape: Shape
+    ) -> Shape:
         return tuple(query_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "rank": self.rank,

@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -5,6 +7,8 @@ from keras_fusion.layers.bilinear_checks import check_sizes
 from keras_fusion.layers.input_checks import check_channels
 from keras_fusion.layers.input_checks import check_modalities
 from keras_fusion.layers.missing_modality_token import check_presence
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -77,14 +81,14 @@ class TransformerFusion(keras.layers.Layer):
 
     def __init__(
         self,
-        units,
-        num_heads=4,
-        num_blocks=2,
-        expansion=4,
-        dropout=0.0,
-        seed=None,
-        **kwargs,
-    ):
+        units: int,
+        num_heads: int = 4,
+        num_blocks: int = 2,
+        expansion: int = 4,
+        dropout: float = 0.0,
+        seed: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_sizes(
             units=units,
@@ -105,7 +109,9 @@ class TransformerFusion(keras.layers.Layer):
         self.seed = seed
         self.supports_masking = True
 
-    def build(self, inputs_shape, presence_shape=None):
+    def build(
+        self, inputs_shape: list[Shape], presence_shape: Shape | None = None
+    ) -> None:
         check_modalities(self, inputs_shape)
         if presence_shape is not None:
             check_presence(self, presence_shape, len(inputs_shape))
@@ -145,7 +151,13 @@ class TransformerFusion(keras.layers.Layer):
             self.dropout, seed=self.seed, dtype=self.dtype_policy
         )
 
-    def _dense(self, name, width, units=None, activation=None):
+    def _dense(
+        self,
+        name: str,
+        width: int,
+        units: int | None = None,
+        activation: Any = None,
+    ) -> keras.layers.Dense:
         dense = keras.layers.Dense(
             units or self.units,
             activation=activation,
@@ -155,14 +167,14 @@ class TransformerFusion(keras.layers.Layer):
         dense.build((None, None, width))
         return dense
 
-    def _norm(self, name):
+    def _norm(self, name: str) -> keras.layers.Layer:
         norm = keras.layers.LayerNormalization(
             epsilon=1e-6, dtype=self.dtype_policy, name=name
         )
         norm.build((None, None, self.units))
         return norm
 
-    def _attention(self, name):
+    def _attention(self, name: str) -> keras.layers.Layer:
         # A bias of the keys would get no gradient: softmax cancels it.
         attention = keras.layers.MultiHeadAttention(
             self.num_heads,
@@ -177,12 +189,12 @@ class TransformerFusion(keras.layers.Layer):
 
     def call(
         self,
-        inputs,
-        presence=None,
-        training=False,
-        mask=None,
-        inputs_mask=None,
-    ):
+        inputs: list[Tensor],
+        presence: Tensor | None = None,
+        training: bool = False,
+        mask: Tensor | None = None,
+        inputs_mask: list[Tensor] | None = None,
+    ) -> Tensor:
         # Keras hands over the masks of the inputs as `mask` where they are the
         # only tensors of a call, and else as `inputs_mask`.
         masks = mask or inputs_mask or [None] * len(inputs)
@@ -207,7 +219,9 @@ class TransformerFusion(keras.layers.Layer):
             tokens = tokens + self.dropping(update, training=training)
         return self.output_norm(tokens[:, 0])
 
-    def _attended(self, tokens, presence, masks):
+    def _attended(
+        self, tokens: Tensor, presence: Tensor, masks: list[Tensor]
+    ) -> Tensor:
         # (batch, 1, fusion token and tokens), or None where all are there
         if presence is None and all(m is None for m in masks):
             return None
@@ -222,13 +236,15 @@ class TransformerFusion(keras.layers.Layer):
             attended.append(there)
         return ops.expand_dims(ops.concatenate(attended, axis=1), 1)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return None
 
-    def compute_output_shape(self, inputs_shape, presence_shape=None):
+    def compute_output_shape(
+        self, inputs_shape: list[Shape], presence_shape: Shape | None = None
+    ) -> Shape:
         return (inputs_shape[0][0], self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,

@@ -1,5 +1,10 @@
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
+
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -46,10 +51,10 @@ class MaximumMeanDiscrepancy(keras.losses.Loss):
 
     def __init__(
         self,
-        bandwidths=(0.25, 0.5, 1.0, 2.0, 4.0),
-        name="maximum_mean_discrepancy",
-        **kwargs,
-    ):
+        bandwidths: Sequence[float] = (0.25, 0.5, 1.0, 2.0, 4.0),
+        name: str = "maximum_mean_discrepancy",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(name=name, **kwargs)
         if not bandwidths or min(bandwidths) <= 0:
             raise ValueError(
@@ -58,7 +63,7 @@ class MaximumMeanDiscrepancy(keras.losses.Loss):
             )
         self.bandwidths = tuple(bandwidths)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         batch = ops.shape(y_true)[0]
         both = ops.concatenate([y_true, y_pred], axis=0)
         both = ops.reshape(both, (2 * batch, -1))
@@ -67,16 +72,16 @@ class MaximumMeanDiscrepancy(keras.losses.Loss):
         across = kernel[:batch, batch:] + kernel[batch:, :batch]
         return ops.mean(within - across, axis=1)
 
-    def _kernel(self, distances):
+    def _kernel(self, distances: Tensor) -> Tensor:
         scaled = distances / ops.stop_gradient(ops.mean(distances) + 1e-8)
         kernels = [ops.exp(-scaled / width) for width in self.bandwidths]
         return sum(kernels) / len(kernels)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "bandwidths": self.bandwidths}
 
 
-def squared_distances(rows):
+def squared_distances(rows: Tensor) -> Tensor:
     """Between all pairs of rows."""
     # Around their mean, short vectors lose no digits to long ones.
     rows = rows - ops.mean(rows, axis=0, keepdims=True)

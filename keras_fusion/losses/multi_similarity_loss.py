@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -5,6 +7,7 @@ from keras_fusion.losses.similarity import NEVER
 from keras_fusion.losses.similarity import log_one_plus_sum
 from keras_fusion.losses.similarity import off_diagonal
 from keras_fusion.losses.similarity import unit_rows
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -61,14 +64,14 @@ class MultiSimilarityLoss(keras.losses.Loss):
 
     def __init__(
         self,
-        positive_scale=2.0,
-        negative_scale=50.0,
-        threshold=0.5,
-        margin=0.1,
-        normalize=True,
-        name="multi_similarity_loss",
-        **kwargs,
-    ):
+        positive_scale: float = 2.0,
+        negative_scale: float = 50.0,
+        threshold: float = 0.5,
+        margin: float = 0.1,
+        normalize: bool = True,
+        name: str = "multi_similarity_loss",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(name=name, **kwargs)
         check_scales(positive_scale, negative_scale)
         self.positive_scale = positive_scale
@@ -77,7 +80,7 @@ class MultiSimilarityLoss(keras.losses.Loss):
         self.margin = margin
         self.normalize = normalize
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         embeddings = unit_rows(y_pred) if self.normalize else y_pred
         similarity = ops.matmul(embeddings, ops.transpose(embeddings))
         positive, negative = pairs(y_true, off_diagonal(similarity))
@@ -91,7 +94,9 @@ class MultiSimilarityLoss(keras.losses.Loss):
             / self.negative_scale
         )
 
-    def _mine(self, similarity, positive, negative):
+    def _mine(
+        self, similarity: Tensor, positive: Tensor, negative: Tensor
+    ) -> tuple[Tensor, Tensor]:
         similarity = ops.stop_gradient(similarity)
         closest = ops.max(
             ops.where(negative, similarity, NEVER), axis=1, keepdims=True
@@ -104,7 +109,7 @@ class MultiSimilarityLoss(keras.losses.Loss):
             ops.logical_and(negative, similarity > farthest - self.margin),
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "positive_scale": self.positive_scale,
@@ -115,7 +120,7 @@ class MultiSimilarityLoss(keras.losses.Loss):
         }
 
 
-def check_scales(positive_scale, negative_scale):
+def check_scales(positive_scale: float, negative_scale: float) -> None:
     """Raises unless both are above 0."""
     if positive_scale <= 0 or negative_scale <= 0:
         raise ValueError(
@@ -124,7 +129,7 @@ def check_scales(positive_scale, negative_scale):
         )
 
 
-def pairs(labels, others):
+def pairs(labels: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
     """Which pairs, of those in `others`, share a label, and which do not."""
     if labels.ndim == 2 and labels.shape[1] > 1:
         known = ops.all(labels >= 0, axis=1)

@@ -1,8 +1,11 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_fusion.losses.similarity import off_diagonal
 from keras_fusion.losses.similarity import unit_rows
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -43,11 +46,16 @@ class RefinerContrastiveLoss(keras.losses.Loss):
       first author's released code.
     """
 
-    def __init__(self, margin=0.1, name="refiner_contrastive_loss", **kwargs):
+    def __init__(
+        self,
+        margin: float = 0.1,
+        name: str = "refiner_contrastive_loss",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(name=name, **kwargs)
         self.margin = margin
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         similarity, candidates = similarity_to_targets(y_true, y_pred)
         excess = self.margin + similarity - ops.diagonal(similarity)[:, None]
         close = ops.logical_and(candidates, excess > 0)
@@ -55,11 +63,11 @@ class RefinerContrastiveLoss(keras.losses.Loss):
         count = ops.sum(ops.cast(close, total.dtype), axis=1)
         return total / ops.maximum(count, 1.0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "margin": self.margin}
 
 
-def similarity_to_targets(y_true, y_pred):
+def similarity_to_targets(y_true: Tensor, y_pred: Tensor) -> Tensor:
     """Cosines of reconstructions to targets, and which pairs to contrast."""
     similarity = ops.matmul(unit_rows(y_pred), ops.transpose(unit_rows(y_true)))
     present = ops.any(y_true != 0, axis=1)

@@ -1,7 +1,10 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_fusion.losses.similarity import unit_rows
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -37,9 +40,11 @@ class RefinerCosineLoss(keras.losses.Loss):
       first author's released code.
     """
 
-    def __init__(self, name="refiner_cosine_loss", **kwargs):
+    def __init__(
+        self, name: str = "refiner_cosine_loss", **kwargs: Any
+    ) -> None:
         super().__init__(name=name, **kwargs)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         cosine = ops.sum(unit_rows(y_true) * unit_rows(y_pred), axis=-1)
         return 1.0 - cosine

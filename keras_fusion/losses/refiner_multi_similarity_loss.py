@@ -1,9 +1,12 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_fusion.losses.multi_similarity_loss import check_scales
 from keras_fusion.losses.refiner_contrastive_loss import similarity_to_targets
 from keras_fusion.losses.similarity import log_one_plus_sum
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -50,13 +53,13 @@ class RefinerMultiSimilarityLoss(keras.losses.Loss):
 
     def __init__(
         self,
-        positive_scale=2.0,
-        negative_scale=50.0,
-        threshold=0.5,
-        margin=0.1,
-        name="refiner_multi_similarity_loss",
-        **kwargs,
-    ):
+        positive_scale: float = 2.0,
+        negative_scale: float = 50.0,
+        threshold: float = 0.5,
+        margin: float = 0.1,
+        name: str = "refiner_multi_similarity_loss",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(name=name, **kwargs)
         check_scales(positive_scale, negative_scale)
         self.positive_scale = positive_scale
@@ -64,7 +67,7 @@ class RefinerMultiSimilarityLoss(keras.losses.Loss):
         self.threshold = threshold
         self.margin = margin
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         similarity, candidates = similarity_to_targets(y_true, y_pred)
         own = ops.diagonal(similarity)
         close = similarity + self.margin > own[:, None]
@@ -76,7 +79,7 @@ class RefinerMultiSimilarityLoss(keras.losses.Loss):
         loss = pull / self.positive_scale + push / self.negative_scale
         return ops.where(ops.any(close, axis=1), loss, 0.0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "positive_scale": self.positive_scale,

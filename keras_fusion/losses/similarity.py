@@ -2,22 +2,24 @@
 
 from keras import ops
 
+from keras_fusion.types import Tensor
+
 # Stands for minus infinity, without its NaN: no exponential survives it.
 NEVER = -1e9
 
 
-def unit_rows(x):
+def unit_rows(x: Tensor) -> Tensor:
     """Rows of length 1; a row of zeros stays, with a finite gradient."""
     square = ops.sum(ops.square(x), axis=-1, keepdims=True)
     return x * ops.rsqrt(square + 1e-8)
 
 
-def off_diagonal(square):
+def off_diagonal(square: Tensor) -> Tensor:
     """Boolean matrix as large as `square`: True but for a row's own column."""
     rows = ops.arange(ops.shape(square)[0])
     return rows[:, None] != rows[None, :]
 
 
-def log_one_plus_sum(logits, chosen):
+def log_one_plus_sum(logits: Tensor, chosen: Tensor) -> Tensor:
     """For each row `log(1 + sum of exp(logits) over the chosen columns)`."""
     return ops.softplus(ops.logsumexp(ops.where(chosen, logits, NEVER), axis=1))

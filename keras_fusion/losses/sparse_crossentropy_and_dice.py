@@ -1,5 +1,9 @@
+from typing import Any
+
 import keras
 from keras import ops
+
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -47,12 +51,12 @@ class SparseCrossentropyAndDice(keras.losses.Loss):
 
     def __init__(
         self,
-        dice_weight=1.0,
-        ignore_class=None,
-        reduction="sum_over_batch_size",
-        name="sparse_crossentropy_and_dice",
-        dtype=None,
-    ):
+        dice_weight: float = 1.0,
+        ignore_class: int | None = None,
+        reduction: str = "sum_over_batch_size",
+        name: str = "sparse_crossentropy_and_dice",
+        dtype: Any = None,
+    ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         if dice_weight < 0:
             raise ValueError(
@@ -62,7 +66,7 @@ class SparseCrossentropyAndDice(keras.losses.Loss):
         self.dice_weight = dice_weight
         self.ignore_class = ignore_class
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         classes = y_pred.shape[-1]
         labels = ops.cast(
             ops.reshape(y_true, (ops.shape(y_pred)[0], -1)), "int32"
@@ -86,7 +90,7 @@ class SparseCrossentropyAndDice(keras.losses.Loss):
         dice = 1 - ops.mean((2 * shared + 1) / (total + 1), axis=-1)
         return crossentropy + self.dice_weight * dice
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "dice_weight": self.dice_weight,

@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from keras_fusion.types import Tensor
+
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
 class MeanClassAccuracy(keras.metrics.MeanIoU):
@@ -29,7 +31,7 @@ class MeanClassAccuracy(keras.metrics.MeanIoU):
       accuracy".
     """
 
-    def result(self):
+    def result(self) -> Tensor:
         counts = ops.cast(self.total_cm, "float32")
         labeled = ops.sum(counts, axis=1)
         accuracy = ops.divide_no_nan(ops.diagonal(counts), labeled)

@@ -1,7 +1,10 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_fusion.metrics.ranking import best_rank
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -34,7 +37,9 @@ class MedianRank(keras.metrics.Metric):
     2.5
     """
 
-    def __init__(self, num_candidates, name="median_rank", dtype=None):
+    def __init__(
+        self, num_candidates: int, name: str = "median_rank", dtype: Any = None
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.num_candidates = num_candidates
         self._direction = "down"
@@ -42,7 +47,12 @@ class MedianRank(keras.metrics.Metric):
             shape=(num_candidates + 1,), initializer="zeros", name="counts"
         )
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self,
+        y_true: Tensor,
+        y_pred: Tensor,
+        sample_weight: Tensor | None = None,
+    ) -> None:
         y_pred = ops.convert_to_tensor(y_pred)
         if y_pred.shape[-1] != self.num_candidates:
             raise ValueError(
@@ -60,7 +70,7 @@ class MedianRank(keras.metrics.Metric):
             places = places * ops.reshape(weight, (-1, 1))
         self.counts.assign(self.counts + ops.sum(places, axis=0))
 
-    def result(self):
+    def result(self) -> Tensor:
         below = ops.cumsum(self.counts)
         half = below[-1] / 2
         lower = 1 + ops.argmax(below >= half)
@@ -68,5 +78,5 @@ class MedianRank(keras.metrics.Metric):
         median = ops.cast(lower + upper, self.dtype) / 2
         return ops.where(half > 0, median, 0.0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_candidates": self.num_candidates}

@@ -1,5 +1,9 @@
+from typing import Any
+
 import keras
 from keras import ops
+
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -42,11 +46,11 @@ class Perplexity(keras.metrics.Metric):
 
     def __init__(
         self,
-        from_logits=False,
-        ignore_class=None,
-        name="perplexity",
-        dtype=None,
-    ):
+        from_logits: bool = False,
+        ignore_class: int | None = None,
+        name: str = "perplexity",
+        dtype: Any = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.from_logits = from_logits
         self.ignore_class = ignore_class
@@ -58,7 +62,12 @@ class Perplexity(keras.metrics.Metric):
             shape=(), initializer="zeros", name="count"
         )
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self,
+        y_true: Tensor,
+        y_pred: Tensor,
+        sample_weight: Tensor | None = None,
+    ) -> None:
         y_pred = ops.cast(y_pred, self.dtype)
         labels = ops.cast(y_true, "int32")
         labels = ops.reshape(labels, ops.shape(y_pred)[:-1])
@@ -78,10 +87,10 @@ class Perplexity(keras.metrics.Metric):
         self.total.assign(self.total + ops.sum(surprise * weight))
         self.count.assign(self.count + ops.sum(weight))
 
-    def result(self):
+    def result(self) -> Tensor:
         return ops.exp(ops.divide_no_nan(self.total, self.count))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "from_logits": self.from_logits,

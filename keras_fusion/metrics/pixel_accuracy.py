@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from keras_fusion.types import Tensor
+
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
 class PixelAccuracy(keras.metrics.MeanIoU):
@@ -25,6 +27,6 @@ class PixelAccuracy(keras.metrics.MeanIoU):
       accuracy".
     """
 
-    def result(self):
+    def result(self) -> Tensor:
         counts = ops.cast(self.total_cm, "float32")
         return ops.divide_no_nan(ops.trace(counts), ops.sum(counts))

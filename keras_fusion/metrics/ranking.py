@@ -2,8 +2,10 @@
 
 from keras import ops
 
+from keras_fusion.types import Tensor
 
-def right_and_scores(y_true, scores):
+
+def right_and_scores(y_true: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
     """Boolean matrix of right candidates, and scores in which NaN is last."""
     right = ops.convert_to_tensor(y_true)
     candidates = scores.shape[-1]
@@ -14,7 +16,7 @@ def right_and_scores(y_true, scores):
     return ops.cast(right, "bool"), scores
 
 
-def best_rank(y_true, y_pred):
+def best_rank(y_true: Tensor, y_pred: Tensor) -> Tensor:
     """Place of the best right candidate, from 1; last among equal scores."""
     right, scores = right_and_scores(y_true, y_pred)
     best = ops.max(
@@ -24,7 +26,7 @@ def best_rank(y_true, y_pred):
     return 1 + ops.sum(ops.cast(ahead, "int32"), axis=1)
 
 
-def hits(y_true, y_pred, k):
+def hits(y_true: Tensor, y_pred: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Right candidates among the first `k`, and right ones in all."""
     right, scores = right_and_scores(y_true, y_pred)
     in_all = ops.sum(ops.cast(right, "int32"), axis=1)

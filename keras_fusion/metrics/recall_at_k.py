@@ -1,7 +1,10 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_fusion.metrics.ranking import best_rank
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -34,23 +37,30 @@ class RecallAtK(keras.metrics.Mean):
     0.5
     """
 
-    def __init__(self, k=1, name=None, dtype=None):
+    def __init__(
+        self, k: int = 1, name: str | None = None, dtype: Any = None
+    ) -> None:
         super().__init__(name=name or f"recall_at_{k}", dtype=dtype)
         check_k(k)
         self.k = k
         self._direction = "up"
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self,
+        y_true: Tensor,
+        y_pred: Tensor,
+        sample_weight: Tensor | None = None,
+    ) -> None:
         y_pred = ops.convert_to_tensor(y_pred)
         # Past the candidates stand the queries without a right one.
         found = best_rank(y_true, y_pred) <= min(self.k, y_pred.shape[-1])
         return super().update_state(ops.cast(found, self.dtype), sample_weight)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "k": self.k}
 
 
-def check_k(k):
+def check_k(k: int) -> None:
     """Raises unless `k` is at least 1."""
     if k < 1:
         raise ValueError(f"`k` must be at least 1. Received: k={k}")

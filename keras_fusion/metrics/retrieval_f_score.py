@@ -1,8 +1,11 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_fusion.metrics.ranking import hits
 from keras_fusion.metrics.recall_at_k import check_k
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -39,18 +42,25 @@ class RetrievalFScore(keras.metrics.Mean):
     0.4
     """
 
-    def __init__(self, k=10, name=None, dtype=None):
+    def __init__(
+        self, k: int = 10, name: str | None = None, dtype: Any = None
+    ) -> None:
         super().__init__(name=name or f"f_score_at_{k}", dtype=dtype)
         check_k(k)
         self.k = k
         self._direction = "up"
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self,
+        y_true: Tensor,
+        y_pred: Tensor,
+        sample_weight: Tensor | None = None,
+    ) -> None:
         y_pred = ops.convert_to_tensor(y_pred)
         found, right = hits(y_true, y_pred, self.k)
         shown = min(self.k, y_pred.shape[-1])
         found, right = (ops.cast(x, self.dtype) for x in (found, right))
         return super().update_state(2 * found / (shown + right), sample_weight)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "k": self.k}

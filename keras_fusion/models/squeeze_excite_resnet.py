@@ -1,3 +1,4 @@
+import functools
 from collections.abc import Collection
 from collections.abc import Sequence
 
@@ -109,16 +110,17 @@ def squeeze_excite_resnet(
 
 
 def bottleneck(
-    x: Tensor, block: Bottleneck, ratio: int | None, normalize: Normalize
+    x: Tensor, block: Bottleneck, ratio: float | None, normalize: Normalize
 ) -> Tensor:
-    def gate(branches: list[Tensor]) -> list[Tensor]:
-        return each(SqueezeExcite(ratio, name=f"{block.name}_gates"), branches)
-
+    gate = None
+    if ratio is not None:
+        gates = SqueezeExcite(ratio, name=f"{block.name}_gates")
+        gate = functools.partial(each, gates)
     (x,) = residual(
         [x],
         block,
         lambda number, kind: f"{block.name}_{number}_{kind}",
         lambda number: normalize,
-        None if ratio is None else gate,
+        gate,
     )
     return x

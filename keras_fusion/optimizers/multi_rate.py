@@ -1,9 +1,14 @@
 import re
+from typing import Any
 
 import keras
 
+from keras_fusion.types import Tensor
 
-def rate_factors(multipliers, variables):
+
+def rate_factors(
+    multipliers: dict[str, float], variables: list[keras.Variable]
+) -> list[float]:
     """Returns the factor of each variable: that of the first match, or 1."""
     paths = [variable.path for variable in variables]
     for pattern in multipliers:
@@ -26,22 +31,34 @@ def rate_factors(multipliers, variables):
 
 
 class _MultiRate:
-    """What both optimizers add to Keras's: a factor for each variable."""
+    """What both optimizers add to Keras's: a factor for each variable.
 
-    def __init__(self, *args, multipliers=None, **kwargs):
+    It stands in front of one of Keras's optimizers, whose methods it extends.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        multipliers: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.multipliers = dict(multipliers or {})
 
-    def build(self, variables):
+    def build(self, variables: list[keras.Variable]) -> None:
         self._factors = rate_factors(self.multipliers, variables)
-        super().build(variables)
+        super().build(variables)  # type: ignore[misc]
 
-    def update_step(self, gradient, variable, learning_rate):
-        factor = self._factors[self._get_variable_index(variable)]
-        super().update_step(gradient, variable, learning_rate * factor)
+    def update_step(
+        self, gradient: Tensor, variable: keras.Variable, learning_rate: Any
+    ) -> None:
+        index = self._get_variable_index(variable)  # type: ignore[attr-defined]
+        rate = learning_rate * self._factors[index]
+        super().update_step(gradient, variable, rate)  # type: ignore[misc]
 
-    def get_config(self):
-        return {**super().get_config(), "multipliers": self.multipliers}
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()  # type: ignore[misc]
+        return {**config, "multipliers": self.multipliers}
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -83,16 +100,18 @@ class MultiRateSGD(_MultiRate, keras.optimizers.SGD):
     -0.2
     """
 
-    def __init__(self, *args, l2=0.0, **kwargs):
+    def __init__(self, *args: Any, l2: float = 0.0, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.l2 = l2
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(
+        self, gradient: Tensor, variable: keras.Variable, learning_rate: Any
+    ) -> None:
         if self.l2:
             gradient = gradient + self.l2 * variable
         super().update_step(gradient, variable, learning_rate)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "l2": self.l2}
 
 
