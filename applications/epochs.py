@@ -12,6 +12,15 @@ import tensorflow as tf
 without_autograph = tf.autograph.experimental.do_not_convert
 
 
+def read_ahead(
+    dataset: tf.data.Dataset, read: Callable[..., tuple]
+) -> tf.data.Dataset:
+    """What `read` makes of each element, some side by side, in their order."""
+    return dataset.map(
+        without_autograph(read), num_parallel_calls=tf.data.AUTOTUNE
+    )
+
+
 def check_batch(count: int, batch_size: int) -> None:
     """Raises ValueError for a training part that does not fill a batch."""
     if count < batch_size:

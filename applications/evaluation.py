@@ -15,7 +15,7 @@ def evaluate(
 
     Without a split it takes the test data if there are any, else validation.
     """
-    model, data = run.model(), run.data(data_dir)
+    data, model = run.data(data_dir), run.model()
     split, dataset = data.split(*([split] if split else ["test", "validation"]))
     metrics = run.task.measure(model, dataset, data.config) | {
         "split": split,
@@ -37,8 +37,8 @@ def predict(run: Run, data_dir: str, out: Path | None = None) -> list[Path]:
             f"out must be a folder outside of data_dir, received {out} in "
             f"{data_dir}"
         )
-    model = run.model()
+    config, model = run.config, run.model()
     out.mkdir(parents=True, exist_ok=True)
-    paths = run.task.predict(model, run.config, Path(data_dir), out)
+    paths = run.task.predict(model, config, Path(data_dir), out)
     print(f"{len(paths)} files written to {out}")
     return paths

@@ -23,7 +23,7 @@ OUTPUT = "_output"
 
 def export(run: Run, formats: tuple[str, ...]) -> list[Path]:
     """Writes a run's model into `<run>/export/<format>`, in float32."""
-    model, data = run.model(), run.data()
+    data, model = run.data(), run.model()
     model = _float32(run.task, model, data.config)
     _, dataset = data.split("test", "validation")
     inputs = next(iter(dataset))[0]

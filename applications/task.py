@@ -1,7 +1,9 @@
 """What a task is, and the data that it learns from."""
 
+import functools
 import importlib
 from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from typing import Protocol
@@ -20,35 +22,28 @@ class Data:
     Args:
         config: The settings, with what the data decide (classes, channels)
             filled in.
+        names: The splits that there are, of "train", "validation", "test".
         train: Function from an epoch to the endless training batches from
             there on, and how many make an epoch. They are full, and a pure
-            function of the seed and the epoch. None: there are none.
-        validation: Function that returns the batches of the validation part,
-            or None.
-        test: The same of the test part.
+            function of the seed and the epoch.
+        held_out: Function from the name of another split to its batches.
     """
 
     def __init__(
         self,
         config: Settings,
-        train: Callable[[int], tuple[tf.data.Dataset, int]] | None = None,
-        validation: Callable[[], tf.data.Dataset] | None = None,
-        test: Callable[[], tf.data.Dataset] | None = None,
+        names: Iterable[str],
+        train: Callable[[int], tuple[tf.data.Dataset, int]],
+        held_out: Callable[[str], tf.data.Dataset],
     ) -> None:
         self.config = config
+        self.names = tuple(names)
         self._train = train
-        parts = {"validation": validation, "test": test}
-        self._parts = {name: part for name, part in parts.items() if part}
-        self._read: dict[str, tf.data.Dataset] = {}
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The splits that there are."""
-        return (*(("train",) if self._train else ()), *self._parts)
+        self._held_out = functools.cache(held_out)
 
     def train(self, first_epoch: int = 0) -> tuple[tf.data.Dataset, int]:
         """Endless training batches from an epoch on, and how many make one."""
-        if self._train is None:
+        if "train" not in self.names:
             raise ValueError(self._missing("train"))
         return self._train(first_epoch)
 
@@ -58,17 +53,12 @@ class Data:
         Of "train" it is one epoch.
         """
         for name in names:
+            if name == "train" and name in self.names:
+                dataset, steps = self.train()
+                return name, dataset.take(steps)
             if name in self.names:
-                return name, self._dataset(name)
+                return name, self._held_out(name)
         raise ValueError(self._missing(*names))
-
-    def _dataset(self, name: str) -> tf.data.Dataset:
-        if name == "train":
-            dataset, steps = self.train()
-            return dataset.take(steps)
-        if name not in self._read:
-            self._read[name] = self._parts[name]()
-        return self._read[name]
 
     def _missing(self, *names: str) -> str:
         return (

@@ -8,17 +8,7 @@ import pydantic
 from pydantic import AfterValidator
 from pydantic import Field
 
-from applications.settings import Count
-from applications.settings import Counts
-from applications.settings import Names
-from applications.settings import NonNegative
-from applications.settings import NonNegativeInt
-from applications.settings import Numbers
-from applications.settings import Positive
-from applications.settings import Settings
-from applications.settings import Share
-from applications.settings import one_of
-from applications.settings import settings
+from applications import settings
 from keras_fusion.models import CLASSIFICATION_HEADS
 
 DIGITS = "digits"
@@ -35,24 +25,26 @@ Half = Annotated[float, Field(ge=0, le=0.5)]
 Drop = Annotated[float, Field(gt=0, lt=1)]
 
 
-@settings
-class Config(Settings):
+@settings.settings
+class Config(settings.Settings):
     """Defaults train in a minute on two CPU cores."""
 
-    epochs: Count = 30
-    batch_size: Count = 32
-    learning_rate: Positive = 2e-3
+    epochs: settings.Count = 30
+    batch_size: settings.Count = 32
+    learning_rate: settings.Positive = 2e-3
 
     dataset: str = DIGITS
     """Without a data_dir: digits, or the name of a TFDS set like cifar10."""
-    classes: Names = ()
+    classes: settings.Names = ()
     """Names of the classes. Empty: as the data has them."""
-    image_shape: Annotated[tuple[Count, ...], AfterValidator(_is_shape)] = ()
+    image_shape: Annotated[
+        tuple[settings.Count, ...], AfterValidator(_is_shape)
+    ] = ()
     """Height, width and channels (1 or 3) to which images are brought.
     Empty: as the data has them."""
     held_out: Half = 0.1
     """Share of the training images for validation if the data has none."""
-    limit: NonNegativeInt = 0
+    limit: settings.NonNegativeInt = 0
     """Training images of each class that are used; 0: all."""
 
     architecture: Literal[
@@ -63,33 +55,33 @@ class Config(Settings):
         "squeeze_excite_inception",
     ] = "plain"
     """Network under the head."""
-    head: one_of(
+    head: settings.one_of(
         CLASSIFICATION_HEADS,
         "How side branches are fused with the main one: all for plain and "
         "lenet; network_in_network has last and dsn, the others last.",
     ) = "locally_connected"
-    sides: Numbers = (1, 2)
+    sides: settings.Numbers = (1, 2)
     """Poolings behind which side branches leave."""
-    side_kernel_size: Count = 1
+    side_kernel_size: settings.Count = 1
     """Window of the side branches' convolutions."""
     published: Literal["no", "cifar10", "cifar100", "imagenet"] = "no"
     """Sizes, starts and quirks of the network that was released for this
     set; of plain and network_in_network."""
 
-    widths: Counts = (16, 32, 32)
+    widths: settings.Counts = (16, 32, 32)
     """Filters of each group of convolutions of plain; the first is that of
     the stem of squeeze_excite networks."""
-    convolutions: Count = 2
+    convolutions: settings.Count = 2
     """Convolutions in each group of plain."""
-    branch_width: Count = 32
+    branch_width: settings.Count = 32
     """Channels of each branch of plain."""
-    blocks: Counts = (1, 1, 1)
+    blocks: settings.Counts = (1, 1, 1)
     """Bottlenecks in each stage of squeeze_excite_resnet."""
-    scale: Positive = 0.125
+    scale: settings.Positive = 0.125
     """Factor on the filters of squeeze_excite_inception."""
-    ratio: NonNegativeInt = 16
+    ratio: settings.NonNegativeInt = 16
     """Channels for each unit behind the gates; 0 is without gates."""
-    gated_stages: Numbers = ()
+    gated_stages: settings.Numbers = ()
     """Stages of squeeze_excite_resnet with gates; empty: all."""
     stem: Literal["small", "imagenet"] = "small"
     """Start of squeeze_excite networks: keeps the resolution, or not."""
@@ -97,36 +89,36 @@ class Config(Settings):
     """Give the fusion of plain a bias."""
     fusion_relu: bool = True
     """Rectify what the fusion of plain gives."""
-    dropout: Share = 0.1
+    dropout: settings.Share = 0.1
     """Share dropped behind poolings and before the classifier."""
-    companion_weight: NonNegative = 0.3
+    companion_weight: settings.NonNegative = 0.3
     """Weight of the companions' losses at the start; falls to zero."""
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW with a cosine schedule, or SGD with momentum 0.9 in stages."""
-    weight_decay: NonNegative = 1e-4
+    weight_decay: settings.NonNegative = 1e-4
     """AdamW's decay, or SGD's L2 gradient; of all but biases."""
     drops: tuple[Drop, ...] = (1 / 3, 2 / 3)
     """Shares of the training at which SGD's rate falls to a tenth."""
-    fusion_rate: NonNegative = 1.0
+    fusion_rate: settings.NonNegative = 1.0
     """Learning rate of the fusion's weights, relative to the others."""
-    bias_rate: NonNegative = 1.0
+    bias_rate: settings.NonNegative = 1.0
     """The same of all biases and shifts, on top of the others."""
-    main_rate: NonNegative = 1.0
+    main_rate: settings.NonNegative = 1.0
     """The same of plain's last convolution."""
-    classifier_rate: NonNegative = 1.0
+    classifier_rate: settings.NonNegative = 1.0
     """The same of the last layer."""
 
     standardize: Literal["contrast", "unit", "imagenet"] = "contrast"
     """Global contrast normalization, or pixels from -1 to 1, or less the
     means of ImageNet."""
-    contrast_scale: Positive = 1.0
+    contrast_scale: settings.Positive = 1.0
     """Deviation of every image after global contrast normalization."""
-    contrast_floor: Positive = 1.0
+    contrast_floor: settings.Positive = 1.0
     """Gray levels, of 255, that an image's deviation counts at least."""
     mirror: bool = False
     """Mirror half of the training images."""
-    shift: NonNegativeInt = 0
+    shift: settings.NonNegativeInt = 0
     """Move training images by up to so many pixels; what is new is zero."""
 
     @pydantic.model_validator(mode="after")

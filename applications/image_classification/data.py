@@ -37,16 +37,12 @@ def load_data(config: Config) -> Data:
         classes=config.classes or source.classes,
         image_shape=source.image_shape,
     )
-    readers = {
-        "train": lambda epoch: _training(
-            source.splits["train"](), config, epoch
-        ),
-        "validation": lambda: _evaluation(
-            source.splits["validation"](), config
-        ),
-        "test": lambda: _evaluation(source.splits["test"](), config),
-    }
-    return Data(config, **{name: readers[name] for name in source.splits})
+    return Data(
+        config,
+        source.splits,
+        lambda epoch: _training(source.splits["train"](), config, epoch),
+        lambda name: _evaluation(source.splits[name](), config),
+    )
 
 
 def standardize(images: np.ndarray, config: Config) -> tf.Tensor:
@@ -99,14 +95,8 @@ def _training(
         key = epochs.random_key(config.seed, epoch, step)
         return _element(augment(images, key, config), labels, config)
 
-    dataset = (
-        epochs.batches(count, size, config.seed, first_epoch)
-        .map(
-            epochs.without_autograph(batch),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    chosen = epochs.batches(count, size, config.seed, first_epoch)
+    dataset = epochs.read_ahead(chosen, batch).prefetch(tf.data.AUTOTUNE)
     return dataset, count // size
 
 
@@ -127,14 +117,9 @@ def _evaluation(split: Split, config: Config) -> tf.data.Dataset:
     def batch(indices: tf.Tensor) -> tuple:
         return _element(*_read(split, indices, config), config)
 
-    return (
-        tf.data.Dataset.from_tensor_slices(interleaved(split.labels))
-        .batch(EVALUATION_BATCH)
-        .map(
-            epochs.without_autograph(batch), num_parallel_calls=tf.data.AUTOTUNE
-        )
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    order = tf.data.Dataset.from_tensor_slices(interleaved(split.labels))
+    dataset = epochs.read_ahead(order.batch(EVALUATION_BATCH), batch)
+    return dataset.prefetch(tf.data.AUTOTUNE)
 
 
 def _read(

@@ -25,7 +25,7 @@ class Explain(cli.RunCommand):
     def __call__(self, task: str) -> None:
         run = self.open(task)
         check_branches(run.config)
-        model, data = run.model(), run.data(self.data_dir)
+        data, model = run.data(self.data_dir), run.model()
         names = (self.split,) if self.split else ("test", "validation")
         split, dataset = data.split(*names)
         weights, activations = Branches(model, data.config).measure(dataset)

@@ -6,31 +6,22 @@ from typing import Literal
 import pydantic
 from pydantic import Field
 
+from applications import settings
 from applications.instruction_following.rules import BLOCKS
 from applications.instruction_following.rules import MINI
 from applications.instruction_following.rules import Rules
-from applications.settings import Count
-from applications.settings import Counts
-from applications.settings import Names
-from applications.settings import NonNegative
-from applications.settings import NonNegativeInt
-from applications.settings import Positive
-from applications.settings import Settings
-from applications.settings import Share
-from applications.settings import one_of
-from applications.settings import settings
 from keras_fusion.models import TEXT_FUSIONS
 
 RULES: dict[str, Rules] = {"mini": MINI, "blocks": BLOCKS}
 
 
-@settings
-class Config(Settings):
+@settings.settings
+class Config(settings.Settings):
     """Defaults train in minutes on two CPU cores."""
 
-    epochs: Count = 6
-    batch_size: Count = 64
-    learning_rate: Positive = 2e-3
+    epochs: settings.Count = 6
+    batch_size: settings.Count = 64
+    learning_rate: settings.Positive = 2e-3
 
     agent: Literal["policy", "planner"] = "policy"
     """An action at each step, or a goal found once and a way planned to it."""
@@ -42,64 +33,64 @@ class Config(Settings):
     the blocks in place of their picture."""
     learning: Literal["supervised", "bandit", "reinforce", "dqn"] = "supervised"
     """From demonstrations; or, for a policy, from what its actions pay."""
-    fusion: one_of(
+    fusion: settings.one_of(
         TEXT_FUSIONS, "How a policy fuses its words with its picture."
     ) = "text_convolution"
 
     world: Literal["mini", "blocks"] | None = None
     """Rules of the world. None: as the data has them."""
-    words: Names = ()
+    words: settings.Names = ()
     """Words that the agent knows. Empty: those of the training texts."""
-    boards: Count = 32000
+    boards: settings.Count = 32000
     """Generated training boards of the mini world."""
-    text_length: Count = 80
+    text_length: settings.Count = 80
     """Words of a text that are read; what is longer is cut off."""
-    word_dropout: Share = 0.0
+    word_dropout: settings.Share = 0.0
     """Share of training words that are made unknown."""
     mirror: bool = False
     """Mirror training boards in both directions, and the words with them."""
 
     resolution: Annotated[int, Field(ge=8)] = 20
     """Height and width of the pictures in pixels."""
-    frames: Count = 1
+    frames: settings.Count = 1
     """Pictures that a policy sees, the present one and those before it."""
     coordinates: bool = True
     """Tell a policy's fusion rows and columns of the map's cells."""
-    filters: Counts = (32, 32)
+    filters: settings.Counts = (32, 32)
     """Of the convolutions; a planner's all have the first number."""
-    kernel_sizes: Counts = (4, 3)
+    kernel_sizes: settings.Counts = (4, 3)
     """Of a policy's convolutions."""
-    strides: Counts = (4, 1)
+    strides: settings.Counts = (4, 1)
     """Of a policy's convolutions."""
-    image_units: Count = 128
+    image_units: settings.Count = 128
     """Width of the image vector."""
-    word_units: Count = 32
+    word_units: settings.Count = 32
     """Width of the words' vectors."""
-    text_units: Count = 64
+    text_units: settings.Count = 64
     """Units of the LSTM, of a planner's for each direction of reading."""
-    joint_units: Count = 128
+    joint_units: settings.Count = 128
     """Width of the joint vector."""
-    fusion_units: Count = 32
+    fusion_units: settings.Count = 32
     """Width of the fused map, or rank."""
-    fusion_depth: Count = 1
+    fusion_depth: settings.Count = 1
     """Levels of the pyramid of "text_convolution"."""
-    fusion_glimpses: Count = 2
+    fusion_glimpses: settings.Count = 2
     """Attention maps of "bilinear"."""
     fusion_activate_product: bool = True
     """Activate the product of the projections of "bilinear", or each
     projection before it."""
-    dropout: Share = 0.0
+    dropout: settings.Share = 0.0
     """Share dropped from text and joint vectors."""
     published_start: bool = False
     """Start with weights as small as published."""
-    goal_weight: NonNegative = 0.0
+    goal_weight: settings.NonNegative = 0.0
     """Weight of the loss of a policy's goal head, which 0 leaves out."""
-    peaks: Count = 6
+    peaks: settings.Count = 6
     """Of the mixture that is a planner's goal."""
-    position_weight: NonNegative = 1.0
+    position_weight: settings.NonNegative = 1.0
     """Weight of the losses of the positions that a planner sees."""
 
-    warm_start: NonNegativeInt = 2
+    warm_start: settings.NonNegativeInt = 2
     """Epochs of demonstrations before learning from rewards."""
     reset_direction: bool = True
     """Start the direction head anew after them, as published."""
@@ -108,12 +99,12 @@ class Config(Settings):
         "demonstration",
     )
     """What rewards are shaped by."""
-    entropy: NonNegative = 0.1
+    entropy: settings.NonNegative = 0.1
     """Weight of the policy's entropy."""
     published_gradient: bool = False
     """Sum the heads' entropies and count the block of a stop, as published,
     instead of the policy's own entropy and likelihood."""
-    memory: Count = 2000
+    memory: settings.Count = 2000
     """Transitions that "dqn" remembers."""
 
     @pydantic.model_validator(mode="after")

@@ -104,12 +104,12 @@ def load_data(config: Config) -> Parts:
     def part(name: str) -> Part:
         return Part(source.splits[name](), config)
 
-    readers = {
-        "train": lambda epoch: _training(part("train"), config, epoch),
-        "validation": lambda: _episodes(part("validation"), config),
-        "test": lambda: _episodes(part("test"), config),
-    }
-    return Parts(config, **{name: readers[name] for name in source.splits})
+    return Parts(
+        config,
+        source.splits,
+        lambda epoch: _training(part("train"), config, epoch),
+        lambda name: _episodes(part(name), config),
+    )
 
 
 def _training(
@@ -200,18 +200,19 @@ def _maker(
         return [*inputs.values(), *targets.values()]
 
     one = np.zeros(1, "int64")
-    example = make(part, one, one, (False, False))
-    shapes = tuple(
-        {name: value.shape[1:] for name, value in group.items()}
-        for group in example
-    )
+    return arrays, *_signature(make(part, one, one, (False, False)))
+
+
+def _signature(example: tuple[dict, dict]) -> tuple[list[str], tuple]:
+    """The types and shapes of the arrays of inputs and targets."""
+    shapes = tuple({n: v.shape[1:] for n, v in g.items()} for g in example)
     shapes[0]["text"] = (None,)
-    types = [_type(v) for group in example for v in group.values()]
-    return arrays, types, shapes
-
-
-def _type(array: np.ndarray) -> str:
-    return "string" if array.dtype == object else array.dtype.name
+    types = [
+        "string" if array.dtype == object else array.dtype.name
+        for group in example
+        for array in group.values()
+    ]
+    return types, shapes
 
 
 def _as_element(
@@ -238,10 +239,7 @@ def _episodes(part: Part, config: Config) -> tf.data.Dataset:
         rows = np.arange(first, min(first + config.batch_size, count))
         return [v for group in groups_of(rows) for v in group.values()]
 
-    groups = groups_of(np.zeros(1, "int64"))
-    shapes = tuple({n: v.shape[1:] for n, v in g.items()} for g in groups)
-    shapes[0]["text"] = (None,)
-    types = [_type(v) for group in groups for v in group.values()]
+    types, shapes = _signature(groups_of(np.zeros(1, "int64")))
 
     def element(first: tf.Tensor) -> tuple:
         arrays = tf.numpy_function(batch, [first], types)

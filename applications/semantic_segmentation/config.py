@@ -7,18 +7,8 @@ import pydantic
 from pydantic import AfterValidator
 from pydantic import Field
 
+from applications import settings
 from applications.datasets.paired_folder import LABEL
-from applications.settings import Count
-from applications.settings import Counts
-from applications.settings import Names
-from applications.settings import NonNegative
-from applications.settings import NonNegativeInt
-from applications.settings import Numbers
-from applications.settings import Positive
-from applications.settings import Settings
-from applications.settings import Share
-from applications.settings import one_of
-from applications.settings import settings
 from keras_fusion.models import BRANCH_FUSIONS
 
 
@@ -30,96 +20,96 @@ def _modalities(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-@settings
-class Config(Settings):
+@settings.settings
+class Config(settings.Settings):
     """Defaults train in minutes on two CPU cores."""
 
-    epochs: Count = 20
-    batch_size: Count = 8
-    learning_rate: Positive = 1e-3
+    epochs: settings.Count = 20
+    batch_size: settings.Count = 8
+    learning_rate: settings.Positive = 1e-3
 
     modalities: Annotated[
-        Names, Field(min_length=1), AfterValidator(_modalities)
+        settings.Names, Field(min_length=1), AfterValidator(_modalities)
     ] = ("rgb", "depth")
     """Folders, or features of the data set, that hold the aligned images."""
-    classes: Names = ()
+    classes: settings.Names = ()
     """Names of the classes. Empty: as the data has them."""
 
-    fusion: one_of(
+    fusion: settings.one_of(
         BRANCH_FUSIONS,
         "How the modalities are fused; one modality has no other.",
     ) = "exchange"
-    exchange_stages: Numbers = (1, 2, 3, 4)
+    exchange_stages: settings.Numbers = (1, 2, 3, 4)
     """Stages of the encoder in which channels are exchanged, or gated."""
-    threshold: NonNegative = 0.02
+    threshold: settings.NonNegative = 0.02
     """Scale under which a channel is exchanged."""
-    l1: NonNegative = 4e-4
+    l1: settings.NonNegative = 4e-4
     """Weight of the L1 penalty on the scales that may die."""
     penalized_only: bool = False
     """Exchange only channels that are under the penalty."""
-    gamma: Positive = 1.0
+    gamma: settings.Positive = 1.0
     """Scales of exchangeable channels start between 0 and this, evenly."""
     frozen_statistics: bool = False
     """Keep the normalizations' moving statistics as they are."""
 
-    blocks: Counts = (1, 1, 1, 1)
+    blocks: settings.Counts = (1, 1, 1, 1)
     """Bottlenecks in each stage of the encoder."""
-    width: Count = 16
+    width: settings.Count = 16
     """Filters of the first stage; each stage has twice as many."""
     stride_on: Literal["3x3", "1x1"] = "3x3"
     """Convolution that halves the resolution at the head of a stage."""
-    epsilon: Positive = 1e-3
+    epsilon: settings.Positive = 1e-3
     """Added to the variances of the normalizations."""
-    momentum: Share = 0.9
+    momentum: settings.Share = 0.9
     """Of the normalizations' moving statistics."""
     decoder: Literal["refinenet", "branches"] = "refinenet"
     """How stages become one map: level by level, or all at once, each stage
     with a weight for each channel (ours; without units and pools)."""
-    decoder_width: Count = 32
+    decoder_width: settings.Count = 32
     """Filters of the decoder; refinenet's coarsest level has twice as many."""
-    units_in: NonNegativeInt = 1
+    units_in: settings.NonNegativeInt = 1
     """Residual units at the entry of a level of the decoder."""
-    units_out: NonNegativeInt = 1
+    units_out: settings.NonNegativeInt = 1
     """Residual units at its end."""
-    pools: NonNegativeInt = 1
+    pools: settings.NonNegativeInt = 1
     """Poolings in each level's chain."""
-    dropout: Share = 0.1
+    dropout: settings.Share = 0.1
     """Share dropped from the coarsest maps and before the classifier."""
     pretrained: Literal["nothing", "imagenet"] = "nothing"
     """Start of the encoder; "imagenet" downloads the weights once."""
 
-    dice: NonNegative = 1.0
+    dice: settings.NonNegative = 1.0
     """Weight of the Dice loss beside the cross-entropy."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW with a cosine schedule, or SGD in three stages, as published."""
-    weight_decay: NonNegative = 1e-4
+    weight_decay: settings.NonNegative = 1e-4
     """AdamW's decay, or SGD's L2 gradient."""
-    encoder_rate: NonNegative = 1.0
+    encoder_rate: settings.NonNegative = 1.0
     """Learning rate of the encoder as a multiple of `learning_rate`."""
-    ensemble_rate: NonNegative = 1.0
+    ensemble_rate: settings.NonNegative = 1.0
     """The same of the ensemble's weights."""
 
-    crop: Count = 96
+    crop: settings.Count = 96
     """Side of the square training crops, in pixels."""
-    resize: NonNegativeInt = 128
+    resize: settings.NonNegativeInt = 128
     """Short side to which larger images are shrunk first, in pixels; 0 keeps
     all as they are."""
-    scale: tuple[Positive, Positive] = (0.75, 1.5)
+    scale: tuple[settings.Positive, settings.Positive] = (0.75, 1.5)
     """Range of the random scale of training images."""
     mirror: bool = True
     """Mirror half of the training images."""
     turn: bool = False
     """Turn training images by a random multiple of a right angle, for images
     without an upright: surfaces, maps, slides."""
-    jitter: Share = 0.2
+    jitter: settings.Share = 0.2
     """Random contrast and brightness of each modality in training."""
-    modality_dropout: Share = 0.0
+    modality_dropout: settings.Share = 0.0
     """Share of training images in which a modality is missing, zero all
     over."""
     standardize: Literal["image", "published"] = "image"
     """Each image to mean 0 and deviation 1, or ImageNet's constants for rgb
     and `depth_scale` for the others."""
-    depth_scale: Positive = 1 / 5000
+    depth_scale: settings.Positive = 1 / 5000
     """Factor for the whole numbers of modalities other than rgb."""
 
     @pydantic.model_validator(mode="after")

@@ -64,12 +64,12 @@ def load_data(config: Config) -> Data:
     def examples(split: str) -> PreparedExamples:
         return PreparedExamples(source.read(split), config)
 
-    readers = {
-        "train": lambda epoch: _training(examples("train"), config, epoch),
-        "validation": lambda: _evaluation(examples("validation"), config),
-        "test": lambda: _evaluation(examples("test"), config),
-    }
-    return Data(config, **{split: readers[split] for split in source.counts})
+    return Data(
+        config,
+        source.splits,
+        lambda epoch: _training(examples("train"), config, epoch),
+        lambda split: _evaluation(examples(split), config),
+    )
 
 
 def unlabeled(
@@ -187,16 +187,12 @@ def _training(
         arrays = tf.numpy_function(cropped, (index, draws), _types(config))
         return _element(arrays, config, examples.channels, config.crop)
 
-    dataset = (
-        epochs.examples(
-            len(examples), config.batch_size, config.seed, first_epoch
-        )
-        .map(
-            epochs.without_autograph(read), num_parallel_calls=tf.data.AUTOTUNE
-        )
-        .batch(config.batch_size, drop_remainder=True)
-        .prefetch(tf.data.AUTOTUNE)
+    chosen = epochs.examples(
+        len(examples), config.batch_size, config.seed, first_epoch
     )
+    dataset = epochs.read_ahead(chosen, read)
+    dataset = dataset.batch(config.batch_size, drop_remainder=True)
+    dataset = dataset.prefetch(tf.data.AUTOTUNE)
     return dataset, len(examples) // config.batch_size
 
 
@@ -210,14 +206,9 @@ def _evaluation(examples: PreparedExamples, config: Config) -> tf.data.Dataset:
         arrays = tf.numpy_function(whole, (index,), _types(config))
         return _element(arrays, config, examples.channels, None)
 
-    return (
-        tf.data.Dataset.range(len(examples))
-        .map(
-            epochs.without_autograph(read), num_parallel_calls=tf.data.AUTOTUNE
-        )
-        .batch(config.batch_size if examples.same_size else 1)
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    dataset = epochs.read_ahead(tf.data.Dataset.range(len(examples)), read)
+    size = config.batch_size if examples.same_size else 1
+    return dataset.batch(size).prefetch(tf.data.AUTOTUNE)
 
 
 def _types(config: Config) -> list[str]:

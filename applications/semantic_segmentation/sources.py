@@ -33,8 +33,8 @@ class Source(NamedTuple):
     classes: tuple[str, ...]
     channels: tuple[int, ...]
     """Of each modality."""
-    counts: dict[str, int]
-    """Examples of every split that there is, in a fixed order."""
+    splits: tuple[str, ...]
+    """Every split that there is, in a fixed order."""
     read: Callable[[str], Sequence]
     """The examples of a split, decoded when they are asked for."""
 
@@ -89,7 +89,7 @@ def _of_folder(data_dir: str, modalities: tuple[str, ...]) -> Source:
     return Source(
         classes,
         tuple(as_color(count) for count in first.channels.values()),
-        {split: len(examples) for split, examples in splits.items()},
+        tuple(splits),
         lambda split: paired_folder.PairedFolder(splits[split], len(classes)),
     )
 
@@ -99,10 +99,8 @@ def _of_builder(
 ) -> Source:
     _check_features(builder, modalities)
     features, splits = builder.info.features, builder.info.splits
-    counts = {
-        split: splits[split].num_examples for split in SPLITS if split in splits
-    }
-    if not counts:
+    names = tuple(split for split in SPLITS if split in splits)
+    if not names:
         raise ValueError(
             f"{builder.data_dir} has the splits {', '.join(splits)}; expected "
             f"{', '.join(SPLITS)}."
@@ -110,7 +108,7 @@ def _of_builder(
     return Source(
         tuple(features[LABEL].names),
         tuple(as_color(features[name].shape[-1]) for name in modalities),
-        counts,
+        names,
         lambda split: _builder_examples(builder, split, (*modalities, LABEL)),
     )
 

@@ -201,7 +201,7 @@ def test_preset_and_config_exclude_each_other(fail):
 def test_a_batch_that_replicas_cannot_share_is_refused(fail, tmp_path):
     flags = ("--runs-dir", tmp_path, "--strategy", "mirrored")
     message = fail("toy", "train", *flags, "--devices", 2, "--batch-size", 3)
-    assert "multiple of their number, 2" in message
+    assert "multiple of the number of replicas" in message
 
 
 def test_a_run_that_is_not_there_lists_those_that_are(fail, trained):

@@ -76,12 +76,8 @@ def load_data(config: Config) -> Data:
             examples(config, split)
         ).batch(config.batch_size)
 
-    return Data(
-        config,
-        train=training,
-        validation=lambda: held_out("validation"),
-        test=None if config.data_dir else lambda: held_out("test"),
-    )
+    names = ["train", "validation"] if config.data_dir else EXAMPLES
+    return Data(config, names, training, held_out)
 
 
 def build_model(config: Config) -> keras.Model:

@@ -14,12 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from applications import epochs
+from applications import settings
 from applications.inputs import image as images
-from applications.settings import Count
-from applications.settings import Positive
-from applications.settings import Settings
-from applications.settings import Share
-from applications.settings import settings
 from applications.task import Data
 
 SIDE = 12
@@ -27,17 +23,17 @@ COUNTS = {"train": 200, "validation": 40, "test": 40}
 MEASUREMENTS = ("weight", "firmness")
 
 
-@settings
-class Config(Settings):
+@settings.settings
+class Config(settings.Settings):
     """Defaults train in seconds."""
 
-    epochs: Count = 12
-    batch_size: Count = 20
-    learning_rate: Positive = 0.01
+    epochs: settings.Count = 12
+    batch_size: settings.Count = 20
+    learning_rate: settings.Positive = 0.01
 
-    units: Count = 16
+    units: settings.Count = 16
     """Width of the vector that each input becomes."""
-    dropout: Share = 0.0
+    dropout: settings.Share = 0.0
     """Share of it that is dropped."""
 
 
@@ -80,12 +76,7 @@ def load_data(config: Config) -> Data:
             (fruit.inputs(), {"ripe": fruit.ripe})
         ).batch(config.batch_size)
 
-    readers = {
-        "train": training,
-        "validation": lambda: whole("validation"),
-        "test": lambda: whole("test"),
-    }
-    return Data(config, **{name: readers[name] for name in splits})
+    return Data(config, splits, training, whole)
 
 
 def _splits(config: Config) -> dict[str, Callable[[], Fruit]]:
