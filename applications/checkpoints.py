@@ -28,11 +28,11 @@ class State(NamedTuple):
 
 
 def save(folder: Path, model: keras.Model, state: State) -> None:
-    with files.replacing(folder / f"epoch-{state.epoch:05d}") as place:
-        place.mkdir()
-        model.save_weights(place / "model.weights.h5")
+    with files.replacing(folder / f"epoch-{state.epoch:05d}") as temporary:
+        temporary.mkdir()
+        model.save_weights(temporary / "model.weights.h5")
         content = state._asdict() | {"random": _random_states(model)}
-        files.write_json(place / "state.json", content)
+        files.write_json(temporary / "state.json", content)
     for path in complete(folder)[KEPT:]:
         shutil.rmtree(path, ignore_errors=True)
 

@@ -27,8 +27,8 @@ BAR = 50
 def scattered(count: int, rng: np.random.Generator) -> Episodes:
     """Boards with all blocks on them, a cell each of eight by eight."""
     cells = rng.random((count, 64)).argsort(axis=1)[:, : BLOCKS.num_blocks]
-    place = np.stack([cells % 8, cells // 8], axis=-1) * 0.25 - 0.875
-    start = place + rng.uniform(-0.04, 0.04, place.shape)
+    positions = np.stack([cells % 8, cells // 8], axis=-1) * 0.25 - 0.875
+    start = positions + rng.uniform(-0.04, 0.04, positions.shape)
     target = start.copy()
     block = rng.integers(BLOCKS.num_blocks, size=count)
     target[np.arange(count), block] += rng.uniform(-0.5, 0.5, (count, 2))

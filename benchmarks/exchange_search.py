@@ -64,8 +64,8 @@ def main(benchmark: Benchmark) -> None:
     flags = Flags(trials=benchmark.trials, space=Path(__file__))
     search = searches.begin(TASK, flags, benchmark.config)
     workers.run(search, [])
-    found = results.ranked(search, results.read(search))
-    best = search.config(found[0].name, found[0].values)
+    trials = results.ranked(search, results.read(search))
+    best = search.config(trials[0].name, trials[0].values)
     published = dataclasses.replace(
         benchmark.config, exchange_stages=STAGES, threshold=0.02
     )
@@ -73,7 +73,7 @@ def main(benchmark: Benchmark) -> None:
         trained(benchmark, label, config)
         for label, config in (("published", published), ("best", best))
     ]
-    write(search, benchmark, found, rows)
+    write(search, benchmark, trials, rows)
 
 
 def trained(benchmark: Benchmark, label: str, config: Config) -> list[str]:
@@ -103,10 +103,10 @@ def stages(numbers: tuple[int, ...]) -> str:
     return " ".join(map(str, numbers)) or "none"
 
 
-def write(search, benchmark: Benchmark, found: list, rows: list) -> None:
+def write(search, benchmark: Benchmark, trials: list, rows: list) -> None:
     config = benchmark.config
     command = shlex.join(sys.argv[1:])
-    for trial in found:
+    for trial in trials:
         metrics = files.read_json(search.folder / trial.name / "metrics.json")
         share = statistics.mean(metrics["exchanged_share"].values())
         changed = search.space.changed(trial.values, config)

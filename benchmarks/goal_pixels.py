@@ -56,8 +56,8 @@ def _places(count: int, rng: np.random.Generator) -> np.ndarray:
     cells = rng.random((count, inner**2)).argsort(axis=1)[:, :COLORS]
     places = np.stack([cells // inner, cells % inner], axis=-1) + 1
     first, second = np.triu_indices(COLORS, 1)
-    apart = np.abs(places[:, first] - places[:, second]).sum(axis=-1)
-    return places[(apart > 2).all(axis=1)]
+    distances = np.abs(places[:, first] - places[:, second]).sum(axis=-1)
+    return places[(distances > 2).all(axis=1)]
 
 
 def network(fusion: str, coordinates: bool, width: int) -> keras.Model:

@@ -97,8 +97,8 @@ def main(comparison: Comparison) -> None:
         for name, row in table.items():
             left_out = task == "people" and not ROWS[name][1]
             seeds = () if left_out else comparison.seeds
-            found = [measured(comparison, task, name, seed) for seed in seeds]
-            row += cells(task, found)
+            results = [measured(comparison, task, name, seed) for seed in seeds]
+            row += cells(task, results)
     write(comparison, list(table.values()))
 
 
@@ -112,11 +112,11 @@ def measured(comparison: Comparison, task: str, name: str, seed: int) -> dict:
     file = folder / f"{task}-{name}-{seed}.json"
     if not file.is_file():
         print(f"\n{task}, {name}, seed {seed}", flush=True)
-        found = {"mini": mini, "goal": goal, "people": people}[task](
+        results = {"mini": mini, "goal": goal, "people": people}[task](
             comparison, name, seed
         )
-        print(found, flush=True)
-        files.write_json(file, found)
+        print(results, flush=True)
+        files.write_json(file, results)
     return files.read_json(file)
 
 
@@ -211,9 +211,9 @@ def heads(model: keras.Model, config: Config) -> dict[str, float]:
     for some in np.array_split(rows, -(-len(rows) // 64)):
         inputs, targets = policy_batch(part, some, 0 * some, (False, False))
         outputs = model(inputs, training=False)
-        for head, found in right.items():
+        for head, results in right.items():
             said = np.argmax(outputs[head], axis=1)
-            found.append(said == targets[head])
+            results.append(said == targets[head])
     block, move = (float(np.concatenate(x).mean()) for x in right.values())
     return {"block": block, "first_move": move}
 
@@ -232,13 +232,13 @@ def goal(comparison: Comparison, name: str, seed: int) -> dict:
     return {"parameters": parameters, **goal_pixels.learn(model, seed)}
 
 
-def cells(task: str, found: list[dict]) -> list[str]:
+def cells(task: str, results: list[dict]) -> list[str]:
     """The entries of a row that these runs fill; empty ones for none."""
-    if not found:
+    if not results:
         return [""] * (1 + len(MEASURED[task]))
-    filled = [f"{found[0]['parameters']:,}"]
+    filled = [f"{results[0]['parameters']:,}"]
     for key in MEASURED[task]:
-        values = [result[key] for result in found]
+        values = [result[key] for result in results]
         filled.append(percent(values) if key in SHARES else spread(values, 2))
     return filled
 

@@ -74,7 +74,7 @@ def draw_branches(
     Channels stand in the order of the branch that counts most in them; red
     weights are positive, blue ones negative.
     """
-    found = statistics(weights, activations)
+    described = statistics(weights, activations)
     strip = max(BAR + 60, CHANNEL * len(weights))
     height = LINE * (3 * len(names) + 3)
     canvas = Image.new("RGB", (90 + strip, height), "white")
@@ -85,7 +85,7 @@ def draw_branches(
         top = LINE * (1 + 2 * index)
         pen.text((4, top + LINE // 2), name, fill="black")
         for line, key in enumerate(("share", "contribution")):
-            share, y = float(found[key][index]), top + line * (LINE - 4)
+            share, y = float(described[key][index]), top + line * (LINE - 4)
             pen.rectangle(
                 (90, y + 2, 90 + round(BAR * share), y + LINE - 6),
                 fill=COLORS[line],

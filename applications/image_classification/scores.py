@@ -28,15 +28,15 @@ def measure(
     count = len(config.classes)
     confusion = np.zeros((count, count), "int64")
     np.add.at(confusion, (labels, logits.argmax(axis=1)), 1)
-    there = confusion.sum(axis=1)
+    totals = confusion.sum(axis=1)
     right = np.diag(confusion)
     recall = {
         name: float(r / n) if n else None
-        for name, r, n in zip(config.classes, right, there, strict=True)
+        for name, r, n in zip(config.classes, right, totals, strict=True)
     }
     known = [value for value in recall.values() if value is not None]
     metrics = {
-        "accuracy": float(right.sum() / there.sum()),
+        "accuracy": float(right.sum() / totals.sum()),
         "mean_accuracy": float(np.mean(known)),
         "cross_entropy": cross_entropy(logits, labels),
         "accuracy_by_class": recall,

@@ -55,10 +55,10 @@ class BatchedWorld:
         self.targets = _planes(targets)
         self.places = self.first.copy()
         self.steps = np.zeros(self.first.shape, "int64")
-        self.apart = _length(*(self.places - self.targets)) / rules.side
+        self.distances = _length(*(self.places - self.targets)) / rules.side
         # Memory that is asked for anew costs more than the arithmetic in it.
-        self.scratch = np.empty(self.apart.shape)
-        self.distance = self.apart.sum(axis=0)
+        self.scratch = np.empty(self.distances.shape)
+        self.distance = self.distances.sum(axis=0)
         self.least = self.distance.copy()
         self.time = np.zeros(len(start), "int64")
         self.stopped = np.zeros(len(start), bool)
@@ -96,7 +96,7 @@ class BatchedWorld:
         block = np.where(stops, 0, actions >> 2)
         # Where the number that changes is, and the other coordinate.
         flat = block * len(self.rows) + self.rows
-        along, plane = AXIS[actions & 3], self.apart.size
+        along, plane = AXIS[actions & 3], self.distances.size
         changed, other = flat + along * plane, flat + (1 - along) * plane
         first, steps = self.first.take(changed), self.steps.take(changed)
         sign, beside = SIGN[actions & 3], self.places.take(other)
@@ -110,12 +110,12 @@ class BatchedWorld:
         coordinate = first + rules.step * steps
         self.steps.put(changed, steps)
         self.places.put(changed, coordinate)
-        apart = _length(
+        distances = _length(
             coordinate - self.targets.take(changed),
             beside - self.targets.take(other),
         )
-        self.apart.put(flat, apart / rules.side)
-        self.distance = self.apart.sum(axis=0)
+        self.distances.put(flat, distances / rules.side)
+        self.distance = self.distances.sum(axis=0)
         self.least = np.minimum(self.least, self.distance)
         self.time += live
         stopped = live & stops

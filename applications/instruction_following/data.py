@@ -273,9 +273,9 @@ def episode_batch(
     part: Part, rows: np.ndarray, times: np.ndarray, mirror: tuple[bool, bool]
 ) -> tuple[dict, dict]:
     """Episodes for a model that plays them itself."""
-    told = to_play(part, rows)
-    del told["said"]
-    return {"text": part.text(rows, mirror)}, told
+    episode = to_play(part, rows)
+    del episode["said"]
+    return {"text": part.text(rows, mirror)}, episode
 
 
 def signs(mirror: tuple[bool, bool]) -> np.ndarray:
@@ -285,8 +285,8 @@ def signs(mirror: tuple[bool, bool]) -> np.ndarray:
 def mirrored_board(
     positions: np.ndarray, mirror: tuple[bool, bool]
 ) -> np.ndarray:
-    there = present(positions)[..., None]
-    return np.where(there, positions * signs(mirror), positions)
+    on_board = present(positions)[..., None]
+    return np.where(on_board, positions * signs(mirror), positions)
 
 
 def policy_batch(
@@ -380,16 +380,16 @@ def planner_lesson(
     if "state" in config.modalities:
         return planner_batch(part, rows, times, mirror)
     inputs, targets, start = _meant(part, rows, mirror)
-    there = present(start)
+    on_board = present(start)
     rng = np.random.default_rng([config.seed, *map(int, rows[:2])])
     looked_at = start[: -(-len(rows) // LOOKED_AT)]
     picture, seen = _sight(_exchanged(looked_at, rng), config)
     noise = rng.normal(0, POSITION_NOISE, start.shape)
-    places = np.where(there[..., None], start / config.rules.side + noise, 0)
+    places = np.where(on_board[..., None], start / config.rules.side + noise, 0)
     given = {
         "picture": picture,
         "places": places.astype("float32"),
-        "on_board": there.astype("float32"),
+        "on_board": on_board.astype("float32"),
     }
     return inputs | given, targets | seen
 
@@ -412,10 +412,10 @@ def _meant(
     start = mirrored_board(part.episodes.start[board], mirror)
     goal = part.goals[board] * signs(mirror)
     goals = goal_places(config.world)
-    apart = np.abs(goals - goal[:, None]).max(axis=-1)
+    distances = np.abs(goals - goal[:, None]).max(axis=-1)
     targets = {
         "source": part.episodes.block[board].astype("int32"),
-        "goal": apart.argmin(axis=1).astype("int32"),
+        "goal": distances.argmin(axis=1).astype("int32"),
     }
     return {"text": part.text(rows, mirror)}, targets, start
 
@@ -423,13 +423,13 @@ def _meant(
 def _sight(start: np.ndarray, config: Config) -> tuple[np.ndarray, dict]:
     """Pictures of boards, and what is to be seen in them."""
     rules = config.rules
-    there = present(start)
+    on_board = present(start)
     side = config.resolution // CELL
-    cells = np.where(there, _cell(start, side, rules), side * side)
-    places = np.where(there[..., None], start / rules.side, 0)
+    cells = np.where(on_board, _cell(start, side, rules), side * side)
+    places = np.where(on_board[..., None], start / rules.side, 0)
     seen = {
         "cells": cells.astype("int32"),
         "positions": places.astype("float32"),
-        "present": there.astype("float32"),
+        "present": on_board.astype("float32"),
     }
     return render(start, rules, config.resolution), seen

@@ -193,8 +193,8 @@ class PlannerPlayer:
         """The place that is nearest to the goal on average."""
         share = np.exp(logits - logits.max(axis=1, keepdims=True))
         share /= share.sum(axis=1, keepdims=True)
-        apart = np.linalg.norm(self.goals[:, None] - self.goals, axis=-1)
-        return self.goals[(share @ apart).argmin(axis=1)]
+        distances = np.linalg.norm(self.goals[:, None] - self.goals, axis=-1)
+        return self.goals[(share @ distances).argmin(axis=1)]
 
     def plan(
         self, positions: np.ndarray, rows: np.ndarray, extra: float = 0.0

@@ -38,15 +38,15 @@ def predict(
             f"{data_dir} has no *.json; expected lists of objects with a "
             "state and an instruction"
         )
-    written = []
+    paths = []
     for file in questions:
         tasks = _read(file, config)
         answers = []
         for first in range(0, len(tasks), BATCH_SIZE):
             answers += follow(model, config, tasks[first : first + BATCH_SIZE])
         files.write(out / file.name, json.dumps(answers, indent=1) + "\n")
-        written.append(out / file.name)
-    return written
+        paths.append(out / file.name)
+    return paths
 
 
 def follow(
@@ -104,7 +104,7 @@ def _read(file: Path, config: Config) -> list[tuple[np.ndarray, str]]:
         ]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{file} is no list of objects with a state and an instruction "
+            f"{file} is not a list of objects with a state and an instruction "
             f"({type(error).__name__}: {error})"
         ) from error
 

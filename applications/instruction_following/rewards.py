@@ -52,12 +52,16 @@ def demonstration_potential(
         rules: The rules of all worlds.
     """
     rows = np.arange(len(position))
-    apart = np.linalg.norm(demonstrations.points - position[:, None], axis=-1)
-    time = np.arange(apart.shape[1])
-    apart = np.where(time < demonstrations.length[:, None], apart, np.inf)
+    distances = np.linalg.norm(
+        demonstrations.points - position[:, None], axis=-1
+    )
+    time = np.arange(distances.shape[1])
+    distances = np.where(
+        time < demonstrations.length[:, None], distances, np.inf
+    )
     # The first one of those that are equally near.
-    nearest = np.round(apart, 9).argmin(axis=1)
-    near = apart[rows, nearest] <= rules.side
+    nearest = np.round(distances, 9).argmin(axis=1)
+    near = distances[rows, nearest] <= rules.side
     follows = demonstrations.actions[rows, nearest] == actions
     return np.where(near & follows, 1.0, LOW_POTENTIAL)
 

@@ -68,8 +68,8 @@ def distance(
     positions: np.ndarray, targets: np.ndarray, rules: Rules
 ) -> np.ndarray:
     """The sum over blocks of the way to the target, in block lengths."""
-    apart = np.linalg.norm(positions - targets, axis=-1)
-    return apart.sum(axis=-1) / rules.side
+    distances = np.linalg.norm(positions - targets, axis=-1)
+    return distances.sum(axis=-1) / rules.side
 
 
 def split_action(

@@ -90,7 +90,7 @@ class BlocksWorld(gymnasium.Env):
         self.targets = [tuple(map(float, p)) for p in target]
         self.places = list(self.start)
         self.steps = [(0, 0)] * len(self.start)
-        self.apart = [
+        self.distances = [
             math.dist(*ends) / self.rules.side
             for ends in zip(self.places, self.targets, strict=True)
         ]
@@ -100,12 +100,12 @@ class BlocksWorld(gymnasium.Env):
 
     def step(self, action: int) -> tuple[dict, float, bool, bool, dict]:
         action = int(action)
-        before = sum(self.apart)
+        before = sum(self.distances)
         stops = action == self.rules.stop
         moved = not stops and self._move(*divmod(action, 4))
         self.time += 1
         self.previous_action = action
-        after = sum(self.apart)
+        after = sum(self.distances)
         if stops:
             reward = rewards.GOAL if after < 1 else rewards.WRONG
         elif moved:
@@ -136,7 +136,9 @@ class BlocksWorld(gymnasium.Env):
                 return False
         self.steps[block] = steps
         self.places[block] = x, y
-        self.apart[block] = math.dist((x, y), self.targets[block]) / rules.side
+        self.distances[block] = (
+            math.dist((x, y), self.targets[block]) / rules.side
+        )
         return True
 
     def _observation(self) -> dict[str, Any]:
@@ -151,7 +153,7 @@ class BlocksWorld(gymnasium.Env):
     def _info(self, moved: bool) -> dict[str, Any]:
         return {
             "positions": np.array(self.places),
-            "distance": sum(self.apart),
+            "distance": sum(self.distances),
             "moved": moved,
         }
 

@@ -74,7 +74,7 @@ def prepared_builder(data_dir: str | None) -> tfds.core.DatasetBuilder | None:
         return tfds.builder_from_directory(folder)
     if paired_folder.has_splits(folder):
         return None
-    state = "has neither of" if folder.is_dir() else "is no folder; expected"
+    state = "has neither of" if folder.is_dir() else "is not a folder; expected"
     raise ValueError(
         f"{folder} {state}: {', '.join(s + '/' for s in SPLITS)} "
         f"(folders of images), {nyu_depth.LABELED} (NYU Depth v2), "

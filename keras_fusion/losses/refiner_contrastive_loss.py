@@ -22,7 +22,7 @@ class RefinerContrastiveLoss(keras.losses.Loss):
     often the own target is the nearest, not by the cosine.
 
     A target of zeros stands for an absent modality: that sample has loss 0
-    and is no other sample's N.
+    and is not another sample's N.
 
     Args:
         margin: Float. Defaults to `0.1`.

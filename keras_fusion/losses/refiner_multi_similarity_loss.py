@@ -24,7 +24,7 @@ class RefinerMultiSimilarityLoss(keras.losses.Loss):
     `RefinerContrastiveLoss` it ranks more than it reconstructs.
 
     A target of zeros stands for an absent modality: that sample has loss 0
-    and is no other sample's N.
+    and is not another sample's N.
 
     Args:
         positive_scale: Float, `a`. Defaults to `2`.
