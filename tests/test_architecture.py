@@ -1,5 +1,4 @@
 import ast
-import doctest
 import importlib
 import inspect
 import pathlib
@@ -8,11 +7,10 @@ import sys
 import tomllib
 
 import keras
-import numpy as np
 import pytest
 
 import applications
-import keras_fusion
+from tests.docstrings import run_example
 
 ROOT = pathlib.Path(__file__).parents[1]
 SOURCES = sorted(
@@ -166,13 +164,5 @@ def test_what_the_library_offers_is_documented_by_itself(path):
 @pytest.mark.parametrize("path", PACKAGES, ids=module_of)
 def test_examples_in_docstrings_run(path):
     module = importlib.import_module(module_of(path))
-    names = {"keras": keras, "keras_fusion": keras_fusion, "np": np}
-    report = []
-    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     for name in getattr(module, "__all__", ()):
-        text = inspect.getdoc(getattr(module, name))
-        example = doctest.DocTestParser().get_doctest(
-            text, dict(names), name, None, 0
-        )
-        runner.run(example, out=report.append)
-    assert not runner.failures, "".join(report)
+        run_example(getattr(module, name), name)

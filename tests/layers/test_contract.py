@@ -1,7 +1,6 @@
 """What every public layer promises, over the table of cases.py."""
 
 import contextlib
-import doctest
 import inspect
 import itertools
 
@@ -10,8 +9,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-import keras_fusion
 from keras_fusion import layers
+from tests.docstrings import run_example
 from tests.layers.cases import CASES
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -359,11 +358,4 @@ def test_two_replicas_train_like_one(case, two_replicas):
 
 @pytest.mark.parametrize("name", layers.__all__)
 def test_docstring_example_runs(name):
-    text = inspect.getdoc(getattr(layers, name))
-    names = {"keras": keras, "keras_fusion": keras_fusion, "np": np}
-    example = doctest.DocTestParser().get_doctest(text, names, name, None, 0)
-    assert example.examples
-    report = []
-    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
-    runner.run(example, out=report.append)
-    assert not runner.failures, "".join(report)
+    assert run_example(getattr(layers, name), name)

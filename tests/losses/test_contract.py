@@ -1,14 +1,13 @@
 """What every public loss promises."""
 
-import doctest
 import inspect
 
 import keras
 import numpy as np
 import pytest
 
-import keras_fusion
 from keras_fusion import losses
+from tests.docstrings import run_example
 
 MADE = [
     losses.MaximumMeanDiscrepancy(bandwidths=(0.5, 3.0)),
@@ -103,11 +102,4 @@ def test_mixed_precision_trains(loss, rng, policy):
 
 @pytest.mark.parametrize("name", losses.__all__)
 def test_docstring_example_runs(name):
-    text = inspect.getdoc(getattr(losses, name))
-    names = {"keras": keras, "keras_fusion": keras_fusion, "np": np}
-    example = doctest.DocTestParser().get_doctest(text, names, name, None, 0)
-    assert example.examples
-    report = []
-    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
-    runner.run(example, out=report.append)
-    assert not runner.failures, "".join(report)
+    assert run_example(getattr(losses, name), name)

@@ -1,14 +1,13 @@
 """What every public metric promises."""
 
-import doctest
 import inspect
 
 import keras
 import numpy as np
 import pytest
 
-import keras_fusion
 from keras_fusion import metrics
+from tests.docstrings import run_example
 
 CANDIDATES = 5
 MAKE = [
@@ -96,11 +95,4 @@ def test_sample_of_weight_0_does_not_count(make, rng):
 
 @pytest.mark.parametrize("name", metrics.__all__)
 def test_docstring_example_runs(name):
-    text = inspect.getdoc(getattr(metrics, name))
-    names = {"keras": keras, "keras_fusion": keras_fusion, "np": np}
-    example = doctest.DocTestParser().get_doctest(text, names, name, None, 0)
-    assert example.examples
-    report = []
-    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
-    runner.run(example, out=report.append)
-    assert not runner.failures, "".join(report)
+    assert run_example(getattr(metrics, name), name)
