@@ -21,7 +21,7 @@ from applications.instruction_following.world import BlocksWorld
 from benchmarks.tables import write_table
 from benchmarks.timing import alternate
 
-BAR = 50
+TARGET = 50
 
 
 def scattered(count: int, rng: np.random.Generator) -> Episodes:
@@ -95,7 +95,7 @@ def main() -> None:
                 f"{one_rate:,.0f}",
                 f"{batched_rate:,.0f}",
                 f"{batched_rate / one_rate:.0f}",
-                BAR,
+                TARGET,
             ]
         ],
     )

@@ -21,9 +21,9 @@ from applications.semantic_segmentation.config import PRESETS
 from applications.semantic_segmentation.config import Config
 from benchmarks.tables import percent
 from benchmarks.tables import write_table
+from keras_fusion.models import BRANCH_FUSIONS
 
 TASK = "semantic_segmentation"
-FUSIONS = ("none", "sum", "concat", "squeeze_excite", "exchange")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Comparison:
     """Settings of every row but for fusion, modalities and seed."""
     alone: bool = True
     """Train each modality alone too."""
-    fusions: tuple[str, ...] = FUSIONS
+    fusions: tuple[str, ...] = tuple(BRANCH_FUSIONS)
     """Fusions to train."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds over which a row's mean and deviation are taken."""
