@@ -5,6 +5,7 @@ optimizer's variables, and `state.json` with the epoch, the history so far and
 the states of the random generators, which Keras leaves out of weights files.
 """
 
+import hashlib
 import shutil
 import warnings
 from pathlib import Path
@@ -31,7 +32,10 @@ def save(folder: Path, model: keras.Model, state: State) -> None:
     with files.replacing(folder / f"epoch-{state.epoch:05d}") as temporary:
         temporary.mkdir()
         model.save_weights(temporary / "model.weights.h5")
-        content = state._asdict() | {"random": _random_states(model)}
+        content = state._asdict() | {
+            "random": _random_states(model),
+            "sha256": _sha256(temporary / "model.weights.h5"),
+        }
         files.write_json(temporary / "state.json", content)
     for path in complete(folder)[KEPT:]:
         shutil.rmtree(path, ignore_errors=True)
@@ -48,7 +52,8 @@ def restore(folder: Path, model: keras.Model) -> State | None:
     for path in complete(folder):
         try:
             return _load(path, model)
-        except (OSError, ValueError, KeyError, TypeError, UserWarning) as error:
+        # A damaged file may raise anything.
+        except Exception as error:
             problems.append(f"{path.name}: {error}")
     if problems:
         raise ValueError(
@@ -61,6 +66,8 @@ def restore(folder: Path, model: keras.Model) -> State | None:
 def _load(path: Path, model: keras.Model) -> State:
     content = files.read_json(path / "state.json")
     random_states = content.pop("random")
+    if content.pop("sha256") != _sha256(path / "model.weights.h5"):
+        raise ValueError("its weights are not those that were saved")
     state = State(**content)
     if model.optimizer is not None and not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
@@ -72,6 +79,11 @@ def _load(path: Path, model: keras.Model) -> State:
     for variable, value in zip(generators, random_states, strict=True):
         variable.assign(value)
     return state
+
+
+def _sha256(file: Path) -> str:
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _random_states(model: keras.Model) -> list:

@@ -10,6 +10,8 @@ import dataclasses
 import io
 import re
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,13 @@ import pydantic
 import tyro
 
 import applications
+from applications import files
 from applications import settings
 from applications import startup
 
 PROGRAM = "python -m applications"
+# Characters of an error that nobody foresaw.
+LONGEST = 300
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,9 +113,22 @@ def reported(dispatch: Callable[[list[str]], int], arguments: list[str]) -> int:
     except FloatingPointError as error:
         print(f"error: {_one_line(str(error))}", file=sys.stderr)
         return 1
+    except Exception as error:
+        print(f"error: {_report(error)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return 130
+
+
+def _report(error: Exception) -> str:
+    """Writes what nobody foresaw into a file of its own."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="keras-fusion-", suffix=".txt", delete=False
+    ) as file:
+        traceback.print_exception(error, file=file)
+    text = _one_line(f"{type(error).__name__}: {error}")[:LONGEST]
+    return f"{text} (this was not foreseen; where it happened: {file.name})"
 
 
 def _one_line(message: str) -> str:
@@ -224,7 +242,7 @@ def starting_config(
         file = Path(given.config)
         if not file.is_file():
             raise FileNotFoundError(f"there is no config file {given.config!r}")
-        text = file.read_text(encoding="utf-8")
+        text = files.read_text(file)
         start = settings.from_json(text, task.Config, file, start)
     return start, flags
 

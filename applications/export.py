@@ -29,6 +29,8 @@ def export(run: Run, formats: tuple[str, ...]) -> list[Path]:
     inputs = next(iter(dataset))[0]
     expected = _named(model(inputs, training=False))
     folders = []
+    # Of an export that was killed.
+    files.remove_leftovers(run.folder / "export")
     for name in formats:
         folder = run.folder / "export" / name
         with files.replacing(folder) as temporary:

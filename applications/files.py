@@ -18,13 +18,16 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary path that takes the place of `path` when all went well.
 
     The temporary name keeps the suffix and starts with a dot. Until the last
-    moment `path` is what it was; files and folders alike.
+    moment `path` is what it was. A file takes the place of a file, a folder
+    that of a folder with the same kind of content; anything else that is
+    there already stays, and is an error.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".tmp-", dir=path.parent))
     try:
         temporary = scratch / path.name
         yield temporary
+        _check_replaceable(path, temporary)
         _flush(temporary)
         if path.is_dir():
             path.rename(scratch / "old")
@@ -32,6 +35,24 @@ def replacing(path: Path) -> Iterator[Path]:
         _flush_one(path.parent)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _check_replaceable(path: Path, new: Path) -> None:
+    if not path.exists():
+        return
+    kind = "folder" if path.is_dir() else "file"
+    if path.is_dir() != new.is_dir():
+        other = "folder" if new.is_dir() else "file"
+        raise FileExistsError(
+            f"{path} is a {kind}, in whose place a {other} was to be written; "
+            "it was left as it is: move it away, or write elsewhere"
+        )
+    inner = {entry.name for entry in path.iterdir()} if path.is_dir() else ()
+    if inner and inner.isdisjoint(entry.name for entry in new.iterdir()):
+        raise FileExistsError(
+            f"{path} is a folder with other content ({min(inner)}, ...); it "
+            "was left as it is: move it away, or write elsewhere"
+        )
 
 
 def _flush(path: Path) -> None:
@@ -57,10 +78,22 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write(path, json.dumps(content, indent=2) + "\n")
 
 
-def read_json(path: Path) -> dict:
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, with a byte order mark or without."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not text in UTF-8 ({error.reason} at byte "
+            f"{error.start}); save it as UTF-8"
+        ) from error
+
+
+def read_json(path: Path) -> dict:
+    text = read_text(path)
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not readable JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a JSON object")
@@ -87,18 +120,28 @@ def remove_leftovers(path: Path) -> None:
 def lock(path: Path) -> Iterator[None]:
     """Keeps a second process from training the same run.
 
-    The lock belongs to the process and ends with it, however it ends.
+    The lock belongs to the process and ends with it, however it ends. Folders
+    that were made for the lock alone go with it.
     """
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
-    with open(path / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise FileExistsError(
-                f"{path} is being trained by another process; wait for it or "
-                "give another --name"
-            ) from error
-        yield
+    try:
+        with open(path / ".lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise FileExistsError(
+                    f"{path} is being trained by another process; wait for it "
+                    "or give another --name"
+                ) from error
+            yield
+    finally:
+        if made and [entry.name for entry in path.iterdir()] == [".lock"]:
+            (path / ".lock").unlink()
+            # Another process may have put something beside it.
+            with contextlib.suppress(OSError):
+                for folder in made:
+                    folder.rmdir()
 
 
 def is_locked(path: Path) -> bool:

@@ -39,7 +39,7 @@ class Run:
     def config(self) -> Any:
         """The `Config` that it was trained with."""
         file = self.folder / "config.json"
-        text = file.read_text(encoding="utf-8")
+        text = files.read_text(file)
         return settings.from_json(text, self.task.Config, file)
 
     def model(self) -> keras.Model:

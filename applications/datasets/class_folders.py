@@ -20,6 +20,7 @@ from PIL import Image
 
 from applications.datasets.paired_folder import SPLITS
 from applications.datasets.paired_folder import natural_order
+from applications.inputs import image as images
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 GRAY_MODES = ("1", "L", "LA")
@@ -105,7 +106,8 @@ def shape_of(path: Path) -> tuple[int, int, int]:
     """Height, width and channels, 1 for gray images and 3 for others."""
     with _opened(path) as image:
         channels = 1 if image.mode in GRAY_MODES else 3
-        return image.height, image.width, channels
+        height, width = images.upright_size(image)
+        return height, width, channels
 
 
 class ImageFiles:
@@ -143,17 +145,22 @@ class ImageFiles:
     def _read(self, index: int) -> np.ndarray:
         path = self.files[int(index)]
         height, width, channels = self.shape
+        mode = "L" if channels == 1 else "RGB"
         with _opened(path) as image:
-            self._check_size(path, (image.height, image.width))
+            self._check_size(path, images.upright_size(image))
             try:
-                image = image.convert("L" if channels == 1 else "RGB")
+                pixels = np.asarray(image.convert(mode))
             except (OSError, SyntaxError, ValueError) as error:
                 raise ValueError(
                     f"{path} is damaged or cut short: {error}"
                 ) from error
-        if image.size != (width, height):
-            image = image.resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(image).reshape(self.shape)
+            pixels = images.upright(pixels, image)
+        if pixels.shape[:2] != (height, width):
+            resized = Image.fromarray(pixels).resize(
+                (width, height), Image.Resampling.BILINEAR
+            )
+            pixels = np.asarray(resized)
+        return pixels.reshape(self.shape)
 
     def _check_size(self, path: Path, size: tuple[int, int]) -> None:
         if not self.resized and size != self.shape[:2]:
@@ -205,9 +212,11 @@ def chosen(split: Labeled, indices: np.ndarray) -> Labeled:
 def _opened(path: Path) -> Image.Image:
     try:
         image = Image.open(path)
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{path} is too large: {error}") from error
     except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read as an image") from error
-    if image.mode.startswith(DEEP_MODES):
+        raise ValueError(f"{path} could not be read as an image") from error
+    if image.mode.startswith(DEEP_MODES) or images.is_16_bit(path):
         image.close()
         raise ValueError(
             f"{path} has more than 8 bits a channel; expected 8, convert it "

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from applications import files
 from applications.inputs import image as images
 from applications.inputs import mask as masks
 from applications.inputs.image import as_color
@@ -123,7 +124,7 @@ def class_names(root: str | Path) -> tuple[str, ...]:
     listed = root / "classes.txt"
     if not listed.is_file():
         return tuple(f"class {value}" for value in range(_count_classes(root)))
-    lines = listed.read_text(encoding="utf-8").splitlines()
+    lines = files.read_text(listed).splitlines()
     names = tuple(line.strip() for line in lines if line.strip())
     if not 0 < len(names) <= IGNORE or len(set(names)) < len(names):
         raise ValueError(

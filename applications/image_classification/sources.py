@@ -177,6 +177,11 @@ def _checked_features(builder: tfds.core.DatasetBuilder):
             f"{builder.name} has the features {', '.join(features)}; expected "
             "`image`, and `label` with names of classes"
         )
+    if features["image"].np_dtype != np.uint8:
+        raise ValueError(
+            f"the images of {builder.name} are {features['image'].np_dtype}; "
+            "expected uint8, convert them first"
+        )
     return features
 
 

@@ -1,7 +1,9 @@
 """Images of one modality: read, check, resize, normalize, show.
 
-An image is an array (height, width, channels), uint8, uint16 or float32 as
-it was stored. A whole number is a count of a sensor, a float is metric.
+An image is an array (height, width, channels), uint8, uint16 or float32. One
+rule holds for every file: whole numbers are counts of a sensor, from 0 to
+65535 whatever their width, and stay what they are; floats are metric, and
+become float32. What does not fit is refused.
 """
 
 from pathlib import Path
@@ -13,6 +15,18 @@ from PIL import ImageDraw
 from PIL import ImageFile
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".npy")
+# Of EXIF: where the first row and column of a stored image belong.
+ORIENTATION = 0x0112
+ORIENTATIONS = {
+    2: np.fliplr,
+    3: lambda pixels: np.rot90(pixels, 2),
+    4: np.flipud,
+    5: lambda pixels: np.swapaxes(pixels, 0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.rot90(np.swapaxes(pixels, 0, 1), 2),
+    8: np.rot90,
+}
+MOST = 2**16 - 1
 HEADER_HEIGHT = 14
 MARGIN = 2
 EPSILON = 1e-6
@@ -49,19 +63,37 @@ def read_header(path: Path) -> Header:
         return Header(shape[:2], shape[2] if len(shape) == 3 else 1)
     with open_image(path) as image:
         gray = image.mode in ("1", "L", "LA") or image.mode[0] == "I"
-        return Header((image.height, image.width), 1 if gray else 3)
+        return Header(upright_size(image), 1 if gray else 3)
 
 
 def read(path: Path) -> np.ndarray:
     """One image as (height, width, channels), uint8, uint16 or float32."""
     if path.suffix.lower() == ".npy":
         return _read_array(path)
-    if _is_16_bit(path):
-        return _read_16_bit(path)
+    if is_16_bit(path):
+        with open_image(path) as image:
+            return upright(_read_16_bit(path), image)
     image = decode(path)
     if image.mode in ("1", "L", "LA"):
-        return np.asarray(image.convert("L"))[..., None]
-    return np.asarray(image.convert("RGB"))
+        return upright(np.asarray(image.convert("L"))[..., None], image)
+    return upright(np.asarray(image.convert("RGB")), image)
+
+
+def upright(pixels: np.ndarray, image: Image.Image) -> np.ndarray:
+    """Turns pixels as the EXIF orientation of their file says."""
+    turn = ORIENTATIONS.get(_orientation(image))
+    return np.ascontiguousarray(turn(pixels)) if turn else pixels
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Height and width of an image after it was turned."""
+    size = (image.height, image.width)
+    return size[::-1] if _orientation(image) >= 5 else size
+
+
+def _orientation(image: Image.Image) -> int:
+    # That of PNG images alone would decode the pixels first.
+    return Image.Image.getexif(image).get(ORIENTATION, 1)
 
 
 def of_own_statistics(image: np.ndarray) -> NormalizedImage:
@@ -145,6 +177,8 @@ def panel(columns: list[tuple[str, list[np.ndarray]]]) -> np.ndarray:
 def open_image(path: Path) -> ImageFile.ImageFile:
     try:
         return Image.open(path)
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{path} is too large: {error}") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"{path} could not be read as an image.") from error
 
@@ -176,16 +210,26 @@ def open_array(path: Path) -> np.ndarray:
 
 def _read_array(path: Path) -> np.ndarray:
     array = open_array(path)
-    if array.dtype not in ("uint8", "uint16"):
-        array = array.astype("float32")
-    if not np.isfinite(array).all():
-        raise ValueError(
-            f"{path} holds values that are not finite; write 0 for missing."
-        )
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            array = array.astype("float32")
+        if not np.isfinite(array).all():
+            raise ValueError(
+                f"{path} holds values that are not finite in single "
+                "precision; write 0 for missing."
+            )
+    elif array.dtype != "uint8":
+        if array.min() < 0 or array.max() > MOST:
+            raise ValueError(
+                f"{path} holds whole numbers from {array.min()} to "
+                f"{array.max()}; expected counts from 0 to {MOST}. Save "
+                "measurements as floats."
+            )
+        array = array.astype("uint16")
     return np.array(array).reshape(*array.shape[:2], -1)
 
 
-def _is_16_bit(path: Path) -> bool:
+def is_16_bit(path: Path) -> bool:
     # Byte 24 of a PNG is its bit depth. Pillow does not tell it: it cuts
     # 16-bit color down to 8 bits in silence.
     with path.open("rb") as file:

@@ -35,12 +35,21 @@ def read_indices(path: Path) -> np.ndarray:
     else:
         image = images.decode(path)
         if image.mode in ("1", "L", "P") or image.mode[0] == "I":
-            return np.asarray(image)
+            indices = np.asarray(image) // _stretch(path)
+            return images.upright(indices, image)
         found = f"an image of mode {image.mode}"
     raise ValueError(
         f"{path} is {found}; a mask holds one class index a pixel: a palette "
         "or gray PNG, or whole numbers of shape (height, width)."
     )
+
+
+def _stretch(path: Path) -> int:
+    """What Pillow multiplies gray levels of 2 and 4 bits by."""
+    with path.open("rb") as file:
+        start = file.read(26)
+    is_gray_png = start[:4] == b"\x89PNG" and start[25:] == b"\x00"
+    return {2: 85, 4: 17}.get(start[24], 1) if is_gray_png else 1
 
 
 def resize(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:

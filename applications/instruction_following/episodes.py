@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from applications import files
 from applications.instruction_following.rules import ABSENT
 from applications.instruction_following.rules import BLOCKS
 
@@ -36,9 +37,10 @@ def read(folder: str | Path, part: str) -> Episodes:
     not read.
     """
     file = Path(folder) / FILES[part]
+    text = files.read_text(file)
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} is not readable JSON: {error}") from error
     try:
         return _episodes_of(content)

@@ -97,7 +97,7 @@ def actions_in_words(path: np.ndarray, stopped: bool) -> list[str]:
 
 def _read(file: Path, config: Config) -> list[tuple[np.ndarray, str]]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(files.read_text(file))
         return [
             (_board(entry["state"], config), str(entry["instruction"]))
             for entry in content

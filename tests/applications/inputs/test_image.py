@@ -1,0 +1,116 @@
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+from PIL import ImageOps
+
+from applications.datasets.class_folders import ImageFiles
+from applications.datasets.class_folders import shape_of
+from applications.inputs import image as images
+from applications.inputs import mask as masks
+
+
+def png(path, values, depth, color_type=0, palette=None):
+    """Writes a PNG of any bit depth, as Pillow does not."""
+    bits = np.unpackbits(values[..., None].astype("uint8"), axis=-1)
+    rows = bits[..., 8 - depth :].reshape(len(values), -1)
+    lines = b"".join(b"\0" + np.packbits(row).tobytes() for row in rows)
+
+    def chunk(kind, content):
+        check = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + check
+
+    height, width = values.shape
+    header = struct.pack(">2I5B", width, height, depth, color_type, 0, 0, 0)
+    parts = [chunk(b"IHDR", header)]
+    if palette is not None:
+        parts.append(chunk(b"PLTE", palette))
+    parts += [chunk(b"IDAT", zlib.compress(lines)), chunk(b"IEND", b"")]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    return path
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+@pytest.mark.parametrize("color_type", [0, 3])
+def test_indices_are_read_as_they_are_stored(tmp_path, depth, color_type):
+    count = min(2**depth, 6)
+    indices = np.arange(21).reshape(3, 7) % count
+    palette = bytes(range(3 * count)) if color_type == 3 else None
+    path = png(tmp_path / "mask.png", indices, depth, color_type, palette)
+    np.testing.assert_array_equal(masks.read(path, count), indices)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_applied_by_both_readers(tmp_path, orientation, rng):
+    stored = Image.fromarray(rng.integers(0, 255, (4, 6, 3)).astype("uint8"))
+    exif = Image.Exif()
+    exif[images.ORIENTATION] = orientation
+    path = tmp_path / "a.png"
+    stored.save(path, exif=exif)
+    with Image.open(path) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    np.testing.assert_array_equal(images.read(path), expected)
+    assert images.read_header(path).size == expected.shape[:2]
+    assert shape_of(path) == expected.shape
+    (classified,) = ImageFiles([path], expected.shape, resized=False)[[0]]
+    np.testing.assert_array_equal(classified, expected)
+
+
+def test_a_mask_is_turned_as_its_own_file_says(tmp_path):
+    indices = np.arange(12).reshape(3, 4).astype("uint8")
+    exif = Image.Exif()
+    exif[images.ORIENTATION] = 6
+    Image.fromarray(indices).save(tmp_path / "mask.png", exif=exif)
+    turned = masks.read(tmp_path / "mask.png", 12)
+    np.testing.assert_array_equal(turned, np.rot90(indices, -1))
+
+
+@pytest.mark.parametrize("kind", ["uint16", "int32", ">u2", ">i4", "int64"])
+def test_counts_of_any_width_stay_counts(tmp_path, kind):
+    counts = np.array([[0, 1, 300], [5, 65535 if kind != "int32" else 9, 7]])
+    np.save(tmp_path / "depth.npy", counts.astype(kind))
+    array = images.read(tmp_path / "depth.npy")
+    assert array.dtype == np.uint16
+    np.testing.assert_array_equal(array[..., 0], counts)
+
+
+@pytest.mark.parametrize("kind", ["float16", "float64", ">f4"])
+def test_floats_of_any_width_stay_metric(tmp_path, kind):
+    meters = np.array([[0.5, 2.25], [-1.0, 100.0]])
+    np.save(tmp_path / "depth.npy", meters.astype(kind))
+    array = images.read(tmp_path / "depth.npy")
+    assert array.dtype == np.float32
+    np.testing.assert_array_equal(array[..., 0], meters)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.array([[-1, 2]]), "whole numbers from -1 to 2; expected counts"),
+        (np.array([[1, 70000]]), "Save measurements as floats"),
+        (np.array([[1e300, 0.0]]), "not finite in single precision"),
+    ],
+)
+def test_numbers_that_would_change_are_refused(tmp_path, values, message):
+    np.save(tmp_path / "depth.npy", values)
+    with pytest.raises(ValueError, match=message):
+        images.read(tmp_path / "depth.npy")
+
+
+def test_a_classifier_refuses_16_bit_color(tmp_path, rng):
+    import tensorflow as tf
+
+    color = rng.integers(0, 2**16, (3, 5, 3)).astype("uint16")
+    (tmp_path / "a.png").write_bytes(tf.io.encode_png(color).numpy())
+    with pytest.raises(ValueError, match="a.png has more than 8 bits"):
+        shape_of(tmp_path / "a.png")
+
+
+def test_an_image_over_the_limit_is_named(tmp_path, monkeypatch):
+    Image.new("L", (40, 40)).save(tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    for read in (images.read, shape_of):
+        with pytest.raises(ValueError, match="large.png is too large"):
+            read(tmp_path / "large.png")
