@@ -1,5 +1,6 @@
 """Names for what signatures of the library take and return."""
 
+from collections.abc import Callable
 from typing import Any
 from typing import TypeAlias
 
@@ -8,3 +9,15 @@ Tensor: TypeAlias = Any
 
 Shape: TypeAlias = tuple[int | None, ...]
 """Axis lengths; None is an axis of any length."""
+
+Activation: TypeAlias = str | Callable[[Tensor], Tensor] | None
+"""What `keras.activations.get` takes."""
+
+Initializer: TypeAlias = str | dict[str, Any] | Callable[..., Tensor]
+"""What `keras.initializers.get` takes, without None."""
+
+Regularizer: TypeAlias = str | dict[str, Any] | Callable[..., Tensor] | None
+"""What `keras.regularizers.get` takes."""
+
+Constraint: TypeAlias = str | dict[str, Any] | Callable[..., Tensor] | None
+"""What `keras.constraints.get` takes."""

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -8,6 +9,9 @@ from keras_fusion.layers.bilinear_checks import check_sizes
 from keras_fusion.layers.input_checks import check_channels
 from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.layers.query_chunks import map_queries
+from keras_fusion.types import Activation
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -96,15 +100,15 @@ class BilinearAttention(keras.layers.Layer):
 
     def __init__(
         self,
-        rank,
-        num_glimpses=1,
-        activation="tanh",
-        activate_product=True,
-        hidden_units=None,
-        out_activation=None,
-        memory_limit=32,
-        **kwargs,
-    ):
+        rank: int,
+        num_glimpses: int = 1,
+        activation: Activation = "tanh",
+        activate_product: bool = True,
+        hidden_units: int | None = None,
+        out_activation: Activation = None,
+        memory_limit: float | None = 32,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_sizes(rank=rank, num_glimpses=num_glimpses)
         if (hidden_units is None) != (out_activation is None):
@@ -126,7 +130,7 @@ class BilinearAttention(keras.layers.Layer):
         self.memory_limit = memory_limit
         self.supports_masking = True
 
-    def build(self, query_shape, value_shape):
+    def build(self, query_shape: Shape, value_shape: Shape) -> None:
         check_ndim(self, {"query": query_shape}, 2, 3)
         check_ndim(self, {"value": value_shape}, 3)
         kernels = {
@@ -148,8 +152,12 @@ class BilinearAttention(keras.layers.Layer):
             setattr(self, name, kernel)
 
     def call(
-        self, query, value, value_mask=None, return_attention_scores=False
-    ):
+        self,
+        query: Tensor,
+        value: Tensor,
+        value_mask: Tensor | None = None,
+        return_attention_scores: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         single = len(query.shape) == 2
         queries = ops.expand_dims(query, 1) if single else query
         batch, *grid, features = ops.shape(value)
@@ -173,7 +181,7 @@ class BilinearAttention(keras.layers.Layer):
         maps = ops.reshape(weights, (*axes, self.num_glimpses, *grid))
         return pooled, maps
 
-    def _queries_at_once(self, queries, grid):
+    def _queries_at_once(self, queries: int | None, grid: Shape) -> int | None:
         """How many queries may meet all positions, `None` for all of them."""
         if self.memory_limit is None:
             return None
@@ -185,7 +193,9 @@ class BilinearAttention(keras.layers.Layer):
         at_once = max(1, int(self.memory_limit * 2**20 // bytes_a_query))
         return None if at_once >= queries else at_once
 
-    def _scores(self, query, value, at_once):
+    def _scores(
+        self, query: Tensor, value: Tensor, at_once: int | None
+    ) -> Tensor:
         """Scores of shape `(batch, queries, glimpses, positions)`."""
         if not self.activate_product:
             query, value = self.activation(query), self.activation(value)
@@ -201,7 +211,7 @@ class BilinearAttention(keras.layers.Layer):
             return self._product_scores(query, *shared)
         return map_queries(self._product_scores, query, at_once, *shared)
 
-    def _linear_scores(self, query, value):
+    def _linear_scores(self, query: Tensor, value: Tensor) -> Tensor:
         batch, count, rank = ops.shape(query)
         rows = (batch, count * self.num_glimpses, rank)
         weighted = ops.expand_dims(query, 2) * ops.transpose(self.score_kernel)
@@ -211,7 +221,13 @@ class BilinearAttention(keras.layers.Layer):
         batch, _, positions = ops.shape(scores)
         return ops.reshape(scores, (batch, count, self.num_glimpses, positions))
 
-    def _product_scores(self, query, value, score_kernel, *hidden):
+    def _product_scores(
+        self,
+        query: Tensor,
+        value: Tensor,
+        score_kernel: Tensor,
+        *hidden: Tensor,
+    ) -> Tensor:
         # (batch, queries, positions, rank)
         product = ops.expand_dims(query, 2) * ops.expand_dims(value, 1)
         if self.activate_product:
@@ -221,7 +237,7 @@ class BilinearAttention(keras.layers.Layer):
             product = self.out_activation(_times(product, kernel) + bias)
         return ops.transpose(_times(product, score_kernel), (0, 1, 3, 2))
 
-    def _softmax(self, scores, mask):
+    def _softmax(self, scores: Tensor, mask: Tensor | None) -> Tensor:
         wide = at_least_float32(self.compute_dtype)
         scores = ops.cast(scores, wide)
         if mask is None:
@@ -235,8 +251,12 @@ class BilinearAttention(keras.layers.Layer):
         return ops.cast(weights, self.compute_dtype)
 
     def compute_output_spec(
-        self, query, value, value_mask=None, return_attention_scores=False
-    ):
+        self,
+        query: Tensor,
+        value: Tensor,
+        value_mask: Tensor | None = None,
+        return_attention_scores: bool = False,
+    ) -> Any:
         output_shape = self.compute_output_shape(query.shape, value.shape)
         pooled = keras.KerasTensor(output_shape, dtype=self.compute_dtype)
         if not return_attention_scores:
@@ -244,11 +264,13 @@ class BilinearAttention(keras.layers.Layer):
         maps_shape = (*output_shape[:-1], self.num_glimpses, *value.shape[1:-1])
         return pooled, keras.KerasTensor(maps_shape, dtype=self.compute_dtype)
 
-    def compute_output_shape(self, query_shape, value_shape):
+    def compute_output_shape(
+        self, query_shape: Shape, value_shape: Shape
+    ) -> Shape:
         features = self.num_glimpses * value_shape[-1]
         return (value_shape[0], *query_shape[1:-1], features)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "rank": self.rank,
@@ -262,7 +284,7 @@ class BilinearAttention(keras.layers.Layer):
         }
 
 
-def _times(tensor, kernel):
+def _times(tensor: Tensor, kernel: Tensor) -> Tensor:
     # One matrix product; broadcasting `matmul` would, for its gradient, make
     # a kernel for each sample and query.
     return ops.tensordot(tensor, kernel, axes=1)

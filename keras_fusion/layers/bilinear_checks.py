@@ -1,10 +1,13 @@
 """What bilinear layers ask of their sizes and of their inputs."""
 
+import keras
+
 from keras_fusion.layers.input_checks import check_channels
 from keras_fusion.layers.input_checks import check_modalities
+from keras_fusion.types import Shape
 
 
-def check_sizes(**sizes):
+def check_sizes(**sizes: int) -> None:
     """Raises unless every named size is an integer of at least 1."""
     for name, size in sizes.items():
         if not isinstance(size, int) or size < 1:
@@ -14,7 +17,7 @@ def check_sizes(**sizes):
             )
 
 
-def check_vectors(layer, shapes):
+def check_vectors(layer: keras.layers.Layer, shapes: list[Shape]) -> list[int]:
     """Returns the widths of modalities of shape `(batch, features)`."""
     check_modalities(layer, shapes)
     for shape in shapes:
@@ -34,7 +37,12 @@ def check_vectors(layer, shapes):
     return [check_channels(layer, shape, -1) for shape in shapes]
 
 
-def check_ndim(layer, shapes, at_least, at_most=None):
+def check_ndim(
+    layer: keras.layers.Layer,
+    shapes: dict[str, Shape],
+    at_least: int,
+    at_most: int | None = None,
+) -> None:
     """Raises unless each named shape has a number of axes in the range."""
     for name, shape in shapes.items():
         if not at_least <= len(shape) <= (at_most or len(shape)):

@@ -1,4 +1,5 @@
 import functools
+from typing import Any
 
 import keras
 from keras import ops
@@ -7,6 +8,8 @@ from keras_fusion.layers.bilinear_checks import check_sizes
 from keras_fusion.layers.bilinear_checks import check_vectors
 from keras_fusion.layers.power_normalization import power_normalize
 from keras_fusion.layers.precision import at_least_float32
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -72,13 +75,13 @@ class BlockTermFusion(keras.layers.Layer):
 
     def __init__(
         self,
-        units,
-        projection_units=1600,
-        num_blocks=20,
-        rank=15,
-        normalize=True,
-        **kwargs,
-    ):
+        units: int,
+        projection_units: int = 1600,
+        num_blocks: int = 20,
+        rank: int = 15,
+        normalize: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_sizes(
             units=units,
@@ -107,11 +110,11 @@ class BlockTermFusion(keras.layers.Layer):
             self._kinds = [(num_blocks - 1, size), (1, last)]
 
     @property
-    def block_sizes(self):
+    def block_sizes(self) -> list[int]:
         """List of the widths of the blocks."""
         return [size for count, size in self._kinds for _ in range(count)]
 
-    def build(self, input_shape):
+    def build(self, input_shape: list[Shape]) -> None:
         widths = check_vectors(self, input_shape)
         self.projections = [
             self._dense(f"projection_{m}", self.projection_units, width)
@@ -125,12 +128,12 @@ class BlockTermFusion(keras.layers.Layer):
             "output", self.units, self.projection_units
         )
 
-    def _dense(self, name, units, width):
+    def _dense(self, name: str, units: int, width: int) -> keras.layers.Dense:
         dense = keras.layers.Dense(units, dtype=self.dtype_policy, name=name)
         dense.build((None, width))
         return dense
 
-    def _core(self, kind, m):
+    def _core(self, kind: int, m: int) -> keras.layers.EinsumDense:
         count, size = self._kinds[kind]
         core = keras.layers.EinsumDense(
             "bcs,csrt->bcrt",
@@ -146,7 +149,7 @@ class BlockTermFusion(keras.layers.Layer):
         core.build((None, count, size))
         return core
 
-    def call(self, inputs):
+    def call(self, inputs: list[Tensor]) -> Tensor:
         projected = [
             projection(x)
             for projection, x in zip(self.projections, inputs, strict=True)
@@ -161,7 +164,9 @@ class BlockTermFusion(keras.layers.Layer):
             start = stop
         return self.output_projection(ops.concatenate(fused, axis=-1))
 
-    def _fuse(self, parts, cores, size):
+    def _fuse(
+        self, parts: list[Tensor], cores: list[keras.layers.Layer], size: int
+    ) -> Tensor:
         # Squares and more of activations overflow half precision.
         wide = at_least_float32(self.compute_dtype)
         terms = [
@@ -176,10 +181,10 @@ class BlockTermFusion(keras.layers.Layer):
         blocks = ops.reshape(blocks, (-1, parts[0].shape[-1]))
         return ops.cast(blocks, self.compute_dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return (input_shape[0][0], self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,

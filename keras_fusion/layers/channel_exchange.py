@@ -1,4 +1,6 @@
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -8,6 +10,9 @@ from keras_fusion.distribution import replicas
 from keras_fusion.layers.input_checks import check_channels
 from keras_fusion.layers.input_checks import check_modalities
 from keras_fusion.layers.input_checks import check_same_shape
+from keras_fusion.types import Initializer
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -96,19 +101,19 @@ class ChannelExchange(keras.layers.Layer):
 
     def __init__(
         self,
-        threshold=0.02,
-        l1=0.0,
-        penalized_only=False,
-        normalization="batch",
-        axis=-1,
-        momentum=0.99,
-        epsilon=1e-3,
-        frozen_statistics=False,
-        synchronized=True,
-        gamma_initializer="ones",
-        beta_initializer="zeros",
-        **kwargs,
-    ):
+        threshold: float = 0.02,
+        l1: float = 0.0,
+        penalized_only: bool = False,
+        normalization: str = "batch",
+        axis: int = -1,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        frozen_statistics: bool = False,
+        synchronized: bool = True,
+        gamma_initializer: Initializer = "ones",
+        beta_initializer: Initializer = "zeros",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         for name, value in {"threshold": threshold, "l1": l1}.items():
             if value < 0:
@@ -132,7 +137,7 @@ class ChannelExchange(keras.layers.Layer):
         self.gamma_initializer = keras.initializers.get(gamma_initializer)
         self.beta_initializer = keras.initializers.get(beta_initializer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: list[Shape]) -> None:
         check_modalities(self, input_shape, at_least=1)
         check_same_shape(self, input_shape)
         ndim = len(input_shape[0])
@@ -152,7 +157,7 @@ class ChannelExchange(keras.layers.Layer):
         self._channel_shape[axis] = channels
 
         modalities = len(input_shape)
-        part = np.arange(channels) * modalities // channels
+        part: np.ndarray = np.arange(channels) * modalities // channels
         self.penalized = part == np.arange(modalities)[:, None]
         shape = (modalities, channels)
         self.gamma = self.add_weight(
@@ -184,13 +189,15 @@ class ChannelExchange(keras.layers.Layer):
                 name="moving_variance",
             )
 
-    def call(self, inputs, training=False):
+    def call(
+        self, inputs: list[Tensor], training: bool = False
+    ) -> list[Tensor]:
         outputs = self._normalize(inputs, training)
         if len(inputs) > 1 and self.threshold > 0:
             outputs = self._exchange(outputs)
         return [ops.cast(output, self.compute_dtype) for output in outputs]
 
-    def _normalize(self, inputs, training):
+    def _normalize(self, inputs: list[Tensor], training: bool) -> list[Tensor]:
         inputs = [ops.cast(x, "float32") for x in inputs]
         outputs = []
         means, variances = self._statistics(inputs, training)
@@ -201,23 +208,28 @@ class ChannelExchange(keras.layers.Layer):
             outputs.append(x * scale + (shift - means[m] * scale))
         return outputs
 
-    def _statistics(self, inputs, training):
+    def _statistics(
+        self, inputs: list[Tensor], training: bool
+    ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
         learns = training and self.trainable and not self.frozen_statistics
         if self.normalization == "batch" and not learns:
-            return [
-                [
-                    ops.reshape(row, self._channel_shape)
-                    for row in (values[m] for m in range(len(inputs)))
-                ]
-                for values in (self.moving_mean, self.moving_variance)
-            ]
+            count = len(inputs)
+            return (
+                self._moving(self.moving_mean, count),
+                self._moving(self.moving_variance, count),
+            )
         means, variances = zip(*map(self._moments, inputs), strict=True)
         if self.normalization == "batch":
             self._move(self.moving_mean, means)
             self._move(self.moving_variance, variances)
         return means, variances
 
-    def _moments(self, x):
+    def _moving(self, moving: keras.Variable, count: int) -> list[Tensor]:
+        return [
+            ops.reshape(moving[m], self._channel_shape) for m in range(count)
+        ]
+
+    def _moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         over_replicas = self.normalization == "batch" and self.synchronized
         if over_replicas and replicas() > 1:
             return ops.moments(
@@ -227,11 +239,11 @@ class ChannelExchange(keras.layers.Layer):
         square = ops.mean(ops.square(x), self._reduction_axes, keepdims=True)
         return mean, ops.maximum(square - ops.square(mean), 0.0)
 
-    def _move(self, moving, values):
-        values = ops.reshape(ops.stack(values), moving.shape)
-        moving.assign(moving * self.momentum + values * (1 - self.momentum))
+    def _move(self, moving: keras.Variable, values: Sequence[Tensor]) -> None:
+        batch = ops.reshape(ops.stack(values), moving.shape)
+        moving.assign(moving * self.momentum + batch * (1 - self.momentum))
 
-    def _replaced(self, gamma):
+    def _replaced(self, gamma: Tensor) -> Tensor:
         if gamma.shape[0] == 1:
             return ops.zeros(gamma.shape, "bool")
         replaced = ops.abs(gamma) < self.threshold
@@ -239,7 +251,7 @@ class ChannelExchange(keras.layers.Layer):
             replaced = ops.logical_and(replaced, self.penalized)
         return replaced
 
-    def _exchange(self, outputs):
+    def _exchange(self, outputs: list[Tensor]) -> list[Tensor]:
         replaced = self._replaced(self.gamma)
         shape = ops.shape(outputs[0])
         size = math.prod(shape[1:])
@@ -256,25 +268,25 @@ class ChannelExchange(keras.layers.Layer):
             exchanged.append(ops.reshape(ops.where(choice, donor, row), shape))
         return exchanged
 
-    def _penalty(self, gamma):
+    def _penalty(self, gamma: Tensor) -> Tensor:
         penalized = ops.cast(self.penalized, gamma.dtype)
         return self.l1 * ops.sum(ops.abs(gamma) * penalized)
 
     @property
-    def exchanged(self):
+    def exchanged(self) -> np.ndarray:
         """Boolean array `(N, channels)`: which channels are replaced now."""
         return ops.convert_to_numpy(self._replaced(self.gamma))
 
     @property
-    def exchanged_share(self):
+    def exchanged_share(self) -> np.ndarray:
         """Array `(N,)`: the replaced share of the penalized channels."""
         replaced = self.exchanged & self.penalized
         return replaced.sum(axis=1) / np.maximum(1, self.penalized.sum(axis=1))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: list[Shape]) -> list[Shape]:
         return [tuple(shape) for shape in input_shape]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "threshold": self.threshold,

@@ -1,4 +1,7 @@
 import functools
+from collections.abc import Callable
+from typing import Any
+from typing import TypeAlias
 
 import keras
 from keras import ops
@@ -7,6 +10,10 @@ from keras_fusion.layers.bilinear_checks import check_sizes
 from keras_fusion.layers.bilinear_checks import check_vectors
 from keras_fusion.layers.power_normalization import power_normalize
 from keras_fusion.layers.precision import at_least_float32
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
+
+ComplexTensor: TypeAlias = tuple[Tensor, Tensor]
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -62,14 +69,20 @@ class CompactBilinearPooling(keras.layers.Layer):
       more than two modalities are our generalization.
     """
 
-    def __init__(self, units, normalize=True, seed=None, **kwargs):
+    def __init__(
+        self,
+        units: int,
+        normalize: bool = True,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_sizes(units=units)
         self.units = units
         self.normalize = normalize
         self.seed = seed
 
-    def build(self, input_shape):
+    def build(self, input_shape: list[Shape]) -> None:
         widths = check_vectors(self, input_shape)
         self.places = [
             self._draw(f"places_{m}", width, 2 * m, self._random_places)
@@ -80,7 +93,9 @@ class CompactBilinearPooling(keras.layers.Layer):
             for m, width in enumerate(widths)
         ]
 
-    def _draw(self, name, width, index, random):
+    def _draw(
+        self, name: str, width: int, index: int, random: Callable[..., Tensor]
+    ) -> keras.Variable:
         # Each weight needs numbers of its own from the one seed.
         seed = None if self.seed is None else self.seed + 7919 * index
         return self.add_weight(
@@ -91,13 +106,17 @@ class CompactBilinearPooling(keras.layers.Layer):
             name=name,
         )
 
-    def _random_places(self, shape, dtype, seed):
+    def _random_places(
+        self, shape: Shape, dtype: str, seed: int | None
+    ) -> Tensor:
         return keras.random.randint(shape, 0, self.units, dtype, seed)
 
-    def _random_signs(self, shape, dtype, seed):
+    def _random_signs(
+        self, shape: Shape, dtype: str, seed: int | None
+    ) -> Tensor:
         return 2 * keras.random.randint(shape, 0, 2, dtype, seed) - 1
 
-    def call(self, inputs):
+    def call(self, inputs: list[Tensor]) -> Tensor:
         if inputs[0].shape[0] == 0:
             # PyTorch does not transform nothing.
             return ops.zeros((0, self.units), self.compute_dtype)
@@ -113,17 +132,17 @@ class CompactBilinearPooling(keras.layers.Layer):
             output = power_normalize(output)
         return ops.cast(output, self.compute_dtype)
 
-    def _sketch(self, x, m):
+    def _sketch(self, x: Tensor, m: int) -> Tensor:
         signed = x * ops.cast(self.signs[m], x.dtype)
         summed = ops.segment_sum(
             ops.transpose(signed), self.places[m], num_segments=self.units
         )
         return ops.transpose(summed)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return (input_shape[0][0], self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,
@@ -132,7 +151,7 @@ class CompactBilinearPooling(keras.layers.Layer):
         }
 
 
-def _complex_product(a, b):
+def _complex_product(a: ComplexTensor, b: ComplexTensor) -> ComplexTensor:
     real = a[0] * b[0] - a[1] * b[1]
     imaginary = a[0] * b[1] + a[1] * b[0]
     return real, imaginary

@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -7,6 +9,8 @@ from keras_fusion.layers.log_bilinear_context import beside_positions
 from keras_fusion.layers.log_bilinear_context import check_context
 from keras_fusion.layers.log_bilinear_context import check_modality
 from keras_fusion.layers.log_bilinear_context import predict_embedding
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -74,7 +78,13 @@ class FactoredLogBilinear(keras.layers.Layer):
       factored three-way form, MLBL-F, equations 4 and 5.
     """
 
-    def __init__(self, vocabulary_size, embedding_size, factors=50, **kwargs):
+    def __init__(
+        self,
+        vocabulary_size: int,
+        embedding_size: int,
+        factors: int = 50,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_sizes(
             vocabulary_size=vocabulary_size,
@@ -85,7 +95,7 @@ class FactoredLogBilinear(keras.layers.Layer):
         self.embedding_size = embedding_size
         self.factors = factors
 
-    def build(self, context_shape, modality_shape):
+    def build(self, context_shape: Shape, modality_shape: Shape) -> None:
         positions = check_context(self, context_shape)
         features = check_modality(self, modality_shape)
         width = self.embedding_size
@@ -105,7 +115,7 @@ class FactoredLogBilinear(keras.layers.Layer):
             shape=(self.vocabulary_size,), initializer="zeros", name="bias"
         )
 
-    def assign_embeddings(self, embeddings):
+    def assign_embeddings(self, embeddings: np.ndarray) -> None:
         """Makes `E` equal to `embeddings`, `(vocabulary, embedding_size)`.
 
         Their singular value decomposition gives both factors equal shares.
@@ -124,14 +134,14 @@ class FactoredLogBilinear(keras.layers.Layer):
         self.word_factors.assign(words)
         self.embedding_factors.assign(widths)
 
-    def call(self, context, modality):
+    def call(self, context: Tensor, modality: Tensor) -> Tensor:
         modality_code = self.encode_modality(modality)
         return self.logits(
             self.encode_context(context),
             beside_positions(modality_code, context),
         )
 
-    def encode_context(self, context):
+    def encode_context(self, context: Tensor) -> Tensor:
         """Returns the factors of the context's share of the prediction."""
         context = ops.cast(context, "int32")
         factors = ops.take(self.word_factors, context, axis=0)
@@ -140,26 +150,28 @@ class FactoredLogBilinear(keras.layers.Layer):
             predict_embedding(embedded, self.context_kernel)
         )
 
-    def encode_modality(self, modality):
+    def encode_modality(self, modality: Tensor) -> Tensor:
         """Returns the modality's gates and its factors, side by side."""
         gates = ops.matmul(modality, self.modality_factors)
         share = ops.matmul(modality, self.modality_kernel)
         return ops.concatenate([gates, self._to_factors(share)], axis=-1)
 
-    def _to_factors(self, embedding):
+    def _to_factors(self, embedding: Tensor) -> Tensor:
         return ops.matmul(embedding, ops.transpose(self.embedding_factors))
 
-    def logits(self, context_code, modality_code):
+    def logits(self, context_code: Tensor, modality_code: Tensor) -> Tensor:
         """Scores all words by the codes of a context and of a modality."""
         gates, share = ops.split(modality_code, 2, axis=-1)
         factors = (context_code + share) * gates
         scores = ops.matmul(factors, ops.transpose(self.word_factors))
         return scores + self.bias
 
-    def compute_output_shape(self, context_shape, modality_shape):
+    def compute_output_shape(
+        self, context_shape: Shape, modality_shape: Shape
+    ) -> Shape:
         return (*context_shape[:-1], self.vocabulary_size)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "vocabulary_size": self.vocabulary_size,

@@ -1,4 +1,5 @@
 import functools
+from typing import Any
 
 import keras
 from keras import ops
@@ -7,6 +8,8 @@ from keras_fusion.layers.bilinear_checks import check_sizes
 from keras_fusion.layers.bilinear_checks import check_vectors
 from keras_fusion.layers.power_normalization import power_normalize
 from keras_fusion.layers.precision import at_least_float32
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -76,15 +79,15 @@ class FactorizedBilinearPooling(keras.layers.Layer):
 
     def __init__(
         self,
-        units,
-        rank=5,
-        num_blocks=1,
-        dropout=0.1,
-        normalize=True,
-        projection_bias=True,
-        seed=None,
-        **kwargs,
-    ):
+        units: int,
+        rank: int = 5,
+        num_blocks: int = 1,
+        dropout: float = 0.1,
+        normalize: bool = True,
+        projection_bias: bool = True,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_sizes(units=units, rank=rank, num_blocks=num_blocks)
         if units % num_blocks:
@@ -100,7 +103,7 @@ class FactorizedBilinearPooling(keras.layers.Layer):
         self.projection_bias = projection_bias
         self.seed = seed
 
-    def build(self, input_shape):
+    def build(self, input_shape: list[Shape]) -> None:
         self.projections = []
         for m, width in enumerate(check_vectors(self, input_shape)):
             projection = keras.layers.Dense(
@@ -117,7 +120,7 @@ class FactorizedBilinearPooling(keras.layers.Layer):
             self.dropout, seed=self.seed, dtype=self._wide, name="dropout"
         )
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: list[Tensor], training: bool = False) -> Tensor:
         shape = (-1, self.num_blocks, self.units // self.num_blocks, self.rank)
         product = functools.reduce(
             ops.multiply,
@@ -135,10 +138,10 @@ class FactorizedBilinearPooling(keras.layers.Layer):
         output = ops.concatenate(blocks, axis=-1)
         return ops.cast(output, self.compute_dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return (input_shape[0][0], self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,

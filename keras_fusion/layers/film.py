@@ -1,7 +1,12 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.types import Initializer
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -58,12 +63,17 @@ class FiLM(keras.layers.Layer):
       2, with linear functions of the conditioning.
     """
 
-    def __init__(self, axis=-1, kernel_initializer="glorot_uniform", **kwargs):
+    def __init__(
+        self,
+        axis: int = -1,
+        kernel_initializer: Initializer = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.axis = axis
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
-    def build(self, inputs_shape, conditioning_shape):
+    def build(self, inputs_shape: Shape, conditioning_shape: Shape) -> None:
         channels = check_channels(self, inputs_shape, self.axis)
         if len(conditioning_shape) != 2:
             raise ValueError(
@@ -82,16 +92,18 @@ class FiLM(keras.layers.Layer):
         )
         self.generator.build(conditioning_shape)
 
-    def call(self, inputs, conditioning):
+    def call(self, inputs: Tensor, conditioning: Tensor) -> Tensor:
         scale, shift = ops.split(self.generator(conditioning), 2, axis=-1)
         scale = ops.reshape(scale, (-1, *self._channel_shape))
         shift = ops.reshape(shift, (-1, *self._channel_shape))
         return inputs * (1 + scale) + shift
 
-    def compute_output_shape(self, inputs_shape, conditioning_shape):
+    def compute_output_shape(
+        self, inputs_shape: Shape, conditioning_shape: Shape
+    ) -> Shape:
         return tuple(inputs_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "axis": self.axis,

@@ -1,9 +1,13 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_fusion.layers.bilinear_checks import check_ndim
 from keras_fusion.layers.bilinear_checks import check_sizes
 from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -60,12 +64,12 @@ class GatedGraph(keras.layers.Layer):
       interaction, with weights of its own for the reset gate.
     """
 
-    def __init__(self, num_steps=3, **kwargs):
+    def __init__(self, num_steps: int = 3, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_sizes(num_steps=num_steps)
         self.num_steps = num_steps
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         check_ndim(self, {"inputs": input_shape}, 3, 3)
         classes = check_channels(self, input_shape, 1)
         features = check_channels(self, input_shape, -1)
@@ -79,7 +83,7 @@ class GatedGraph(keras.layers.Layer):
         self.reset = self._gate("reset", features)
         self.candidate = self._gate("candidate", features)
 
-    def _gate(self, name, features):
+    def _gate(self, name: str, features: int) -> list[keras.Variable]:
         shapes = {
             "message": (2 * features, features),
             "state": (features, features),
@@ -97,7 +101,7 @@ class GatedGraph(keras.layers.Layer):
         )
         return [*kernels, bias]
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         state = inputs
         for _ in range(self.num_steps):
             heard = [
@@ -111,14 +115,16 @@ class GatedGraph(keras.layers.Layer):
             state = (1 - update) * state + update * candidate
         return state
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return tuple(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_steps": self.num_steps}
 
 
-def _gated(gate, message, state):
+def _gated(
+    gate: list[keras.Variable], message: Tensor, state: Tensor
+) -> Tensor:
     message_kernel, state_kernel, bias = gate
     message = ops.matmul(message, message_kernel)
     return message + ops.matmul(state, state_kernel) + bias

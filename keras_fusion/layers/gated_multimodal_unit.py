@@ -1,8 +1,13 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_fusion.layers.bilinear_checks import check_sizes
 from keras_fusion.layers.bilinear_checks import check_vectors
+from keras_fusion.types import Activation
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -66,14 +71,20 @@ class GatedMultimodalUnit(keras.layers.Layer):
       generalization of its bimodal form.
     """
 
-    def __init__(self, units, activation="tanh", tied_gates=True, **kwargs):
+    def __init__(
+        self,
+        units: int,
+        activation: Activation = "tanh",
+        tied_gates: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_sizes(units=units)
         self.units = units
         self.activation = keras.activations.get(activation)
         self.tied_gates = tied_gates
 
-    def build(self, input_shape):
+    def build(self, input_shape: list[Shape]) -> None:
         widths = check_vectors(self, input_shape)
         self.proposals = [
             self._dense(f"proposal_{m}", self.units, width)
@@ -82,14 +93,14 @@ class GatedMultimodalUnit(keras.layers.Layer):
         gates = len(widths) - 1 if self.tied_gates else len(widths)
         self.gate = self._dense("gate", gates * self.units, sum(widths))
 
-    def _dense(self, name, units, width):
+    def _dense(self, name: str, units: int, width: int) -> keras.layers.Dense:
         dense = keras.layers.Dense(
             units, use_bias=False, dtype=self.dtype_policy, name=name
         )
         dense.build((None, width))
         return dense
 
-    def call(self, inputs):
+    def call(self, inputs: list[Tensor]) -> Tensor:
         proposed = [
             self.activation(proposal(x))
             for proposal, x in zip(self.proposals, inputs, strict=True)
@@ -97,7 +108,7 @@ class GatedMultimodalUnit(keras.layers.Layer):
         # (batch, modalities, units)
         return ops.sum(self.gates(inputs) * ops.stack(proposed, axis=1), axis=1)
 
-    def gates(self, inputs):
+    def gates(self, inputs: list[Tensor]) -> Tensor:
         """Returns the gates, `(batch, modalities, units)`, of `inputs`."""
         logits = self.gate(ops.concatenate(inputs, axis=-1))
         gates = logits.shape[-1] // self.units
@@ -107,10 +118,10 @@ class GatedMultimodalUnit(keras.layers.Layer):
         last = ops.zeros_like(logits[:, :1])
         return ops.softmax(ops.concatenate([logits, last], axis=1), axis=1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return (input_shape[0][0], self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,

@@ -1,7 +1,13 @@
 """The shape errors that fusion layers share."""
 
+import keras
 
-def check_modalities(layer, shapes, at_least=2):
+from keras_fusion.types import Shape
+
+
+def check_modalities(
+    layer: keras.layers.Layer, shapes: list[Shape], at_least: int = 2
+) -> None:
     """Raises unless `shapes` is a list of at least that many shapes."""
     is_list = isinstance(shapes, list | tuple) and all(
         isinstance(shape, list | tuple) for shape in shapes
@@ -15,7 +21,7 @@ def check_modalities(layer, shapes, at_least=2):
         )
 
 
-def check_same_shape(layer, shapes):
+def check_same_shape(layer: keras.layers.Layer, shapes: list[Shape]) -> None:
     """Raises where two known dimensions of the modalities differ."""
     first = tuple(shapes[0])
     for shape in shapes[1:]:
@@ -31,7 +37,7 @@ def check_same_shape(layer, shapes):
             )
 
 
-def check_channels(layer, shape, axis):
+def check_channels(layer: keras.layers.Layer, shape: Shape, axis: int) -> int:
     """Returns the size of `axis`, which has to exist and to be known."""
     if not -len(shape) <= axis < len(shape) or shape[axis] is None:
         raise ValueError(

@@ -1,8 +1,13 @@
+from typing import Any
+
 import keras
+import numpy as np
 from keras import ops
 
 from keras_fusion.layers.input_checks import check_modalities
 from keras_fusion.layers.input_checks import check_same_shape
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -49,11 +54,11 @@ class LearnedEnsemble(keras.layers.Layer):
       scores alpha of section 3.2; stop-gradient as in its released code.
     """
 
-    def __init__(self, stop_gradient=True, **kwargs):
+    def __init__(self, stop_gradient: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.stop_gradient = stop_gradient
 
-    def build(self, input_shape):
+    def build(self, input_shape: list[Shape]) -> None:
         check_modalities(self, input_shape, at_least=1)
         check_same_shape(self, input_shape)
         self.alpha = self.add_weight(
@@ -63,23 +68,23 @@ class LearnedEnsemble(keras.layers.Layer):
             name="alpha",
         )
 
-    def call(self, inputs):
+    def call(self, inputs: list[Tensor]) -> Tensor:
         if self.stop_gradient:
             inputs = [ops.stop_gradient(x) for x in inputs]
         weights = ops.cast(self._softmax(), self.compute_dtype)
         return sum(weights[m] * x for m, x in enumerate(inputs))
 
     @property
-    def mixing_weights(self):
+    def mixing_weights(self) -> np.ndarray:
         """Array `(N,)` of the weights; they sum to 1."""
         return ops.convert_to_numpy(self._softmax())
 
-    def _softmax(self):
+    def _softmax(self) -> Tensor:
         # Keras's own warns of a single weight, which is always 1.
         return ops.exp(self.alpha - ops.logsumexp(self.alpha))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return tuple(input_shape[0])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "stop_gradient": self.stop_gradient}

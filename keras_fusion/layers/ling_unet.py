@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -5,6 +7,8 @@ from keras_fusion.layers.bilinear_checks import check_ndim
 from keras_fusion.layers.bilinear_checks import check_sizes
 from keras_fusion.layers.input_checks import check_channels
 from keras_fusion.layers.text_convolution import TextConvolution
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -78,15 +82,15 @@ class LingUNet(keras.layers.Layer):
 
     def __init__(
         self,
-        filters=32,
-        depth=5,
-        kernel_size=5,
-        strides=2,
-        split_conditioning=True,
-        dropout=0.5,
-        seed=None,
-        **kwargs,
-    ):
+        filters: int = 32,
+        depth: int = 5,
+        kernel_size: int = 5,
+        strides: int = 2,
+        split_conditioning: bool = True,
+        dropout: float = 0.5,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_sizes(
             filters=filters,
@@ -102,7 +106,7 @@ class LingUNet(keras.layers.Layer):
         self.dropout = dropout
         self.seed = seed
 
-    def build(self, inputs_shape, conditioning_shape):
+    def build(self, inputs_shape: Shape, conditioning_shape: Shape) -> None:
         check_ndim(self, {"inputs": inputs_shape}, 4, 4)
         check_ndim(self, {"conditioning": conditioning_shape}, 2, 2)
         channels = check_channels(self, inputs_shape, -1)
@@ -116,8 +120,11 @@ class LingUNet(keras.layers.Layer):
             )
         part = features // self.depth if self.split_conditioning else features
 
-        self.shrink, self.shrink_norms = [], []
-        self.text, self.widen, self.widen_norms = [], [], []
+        self.shrink: list[keras.layers.Conv2D] = []
+        self.shrink_norms: list[keras.layers.GroupNormalization] = []
+        self.text: list[TextConvolution] = []
+        self.widen: list[keras.layers.Conv2DTranspose] = []
+        self.widen_norms: list[keras.layers.GroupNormalization] = []
         for level in range(self.depth):
             width = self.filters if level else channels
             self._add(
@@ -145,7 +152,7 @@ class LingUNet(keras.layers.Layer):
             name="dropout",
         )
 
-    def _check_smallest(self, inputs_shape):
+    def _check_smallest(self, inputs_shape: Shape) -> None:
         shrunk = [
             None if size is None else -(-size // self.strides**self.depth)
             for size in inputs_shape[1:3]
@@ -158,7 +165,13 @@ class LingUNet(keras.layers.Layer):
                 f"strides={self.strides}. Lower one of them."
             )
 
-    def _add(self, layers, kind, name, width):
+    def _add(
+        self,
+        layers: list[keras.layers.Layer],
+        kind: type[keras.layers.Layer],
+        name: str,
+        width: int,
+    ) -> None:
         layer = kind(
             self.filters,
             self.kernel_size,
@@ -171,14 +184,16 @@ class LingUNet(keras.layers.Layer):
         layer.build((None, None, None, width))
         layers.append(layer)
 
-    def _add_norm(self, layers, name):
+    def _add_norm(self, layers: list[keras.layers.Layer], name: str) -> None:
         layer = keras.layers.GroupNormalization(
             groups=self.filters, dtype=self.dtype_policy, name=name
         )
         layer.build((None, None, None, self.filters))
         layers.append(layer)
 
-    def call(self, inputs, conditioning, training=False):
+    def call(
+        self, inputs: Tensor, conditioning: Tensor, training: bool = False
+    ) -> Tensor:
         if inputs.shape[0] == 0:
             # TensorFlow's convolution on CPUs returns the wrong shape.
             return ops.zeros((*inputs.shape[:-1], self.filters), inputs.dtype)
@@ -204,10 +219,12 @@ class LingUNet(keras.layers.Layer):
             joined = self.widen_norms[level](ops.leaky_relu(joined))
         return joined
 
-    def compute_output_shape(self, inputs_shape, conditioning_shape):
+    def compute_output_shape(
+        self, inputs_shape: Shape, conditioning_shape: Shape
+    ) -> Shape:
         return (*inputs_shape[:-1], self.filters)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "filters": self.filters,

@@ -1,9 +1,15 @@
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_fusion.layers.bilinear_checks import check_ndim
 from keras_fusion.layers.bilinear_checks import check_sizes
 from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.types import Activation
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -59,7 +65,12 @@ class LocalFullyConnectedFusion(keras.layers.Layer):
       fully-connected" fusion.
     """
 
-    def __init__(self, units, activation="relu", **kwargs):
+    def __init__(
+        self,
+        units: Sequence[int],
+        activation: Activation = "relu",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if not isinstance(units, list | tuple) or not units:
             raise ValueError(
@@ -71,7 +82,7 @@ class LocalFullyConnectedFusion(keras.layers.Layer):
         self.units = list(units)
         self.activation = keras.activations.get(activation)
 
-    def build(self, inputs_shape, conditioning_shape):
+    def build(self, inputs_shape: Shape, conditioning_shape: Shape) -> None:
         check_ndim(self, {"inputs": inputs_shape}, 3)
         check_ndim(self, {"conditioning": conditioning_shape}, 2, 2)
         channels = check_channels(self, inputs_shape, -1)
@@ -84,14 +95,16 @@ class LocalFullyConnectedFusion(keras.layers.Layer):
             )
         ]
 
-    def _dense(self, name, units, width, use_bias=True):
+    def _dense(
+        self, name: str, units: int, width: int, use_bias: bool = True
+    ) -> keras.layers.Dense:
         dense = keras.layers.Dense(
             units, use_bias=use_bias, dtype=self.dtype_policy, name=name
         )
         dense.build((None, width))
         return dense
 
-    def call(self, inputs, conditioning):
+    def call(self, inputs: Tensor, conditioning: Tensor) -> Tensor:
         text = self.text(conditioning)
         for _ in range(len(inputs.shape) - 2):
             text = ops.expand_dims(text, 1)
@@ -100,10 +113,12 @@ class LocalFullyConnectedFusion(keras.layers.Layer):
             outputs = self.activation(cell(outputs))
         return outputs
 
-    def compute_output_shape(self, inputs_shape, conditioning_shape):
+    def compute_output_shape(
+        self, inputs_shape: Shape, conditioning_shape: Shape
+    ) -> Shape:
         return (*inputs_shape[:-1], self.units[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,

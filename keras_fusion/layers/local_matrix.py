@@ -1,17 +1,21 @@
 """A locally connected layer as one matrix, and where its weights are in it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from keras_fusion.layers.local_windows import Axis
 
-def input_places(axes):
+
+def input_places(axes: Sequence[Axis]) -> np.ndarray:
     """Flat places `(positions, entries)` of windows in the unpadded input.
 
     An entry in the padding is -1.
     """
-    places = np.zeros((1, 1), int)
-    inside = np.ones((1, 1), bool)
+    places: np.ndarray = np.zeros((1, 1), int)
+    inside: np.ndarray = np.ones((1, 1), bool)
     for axis in axes:
-        at = axis.places - axis.before
+        at: np.ndarray = axis.places - axis.before
         shape = (len(places) * len(at), -1)
         held = (at >= 0) & (at < axis.size)
         places = places[:, None, :, None] * axis.size + at[:, None, :]
@@ -20,7 +24,13 @@ def input_places(axes):
     return np.where(inside, places, -1)
 
 
-def matrix_places(axes, channels, filters, groups, channels_first):
+def matrix_places(
+    axes: Sequence[Axis],
+    channels: int,
+    filters: int,
+    groups: int,
+    channels_first: bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Row and column of each weight, and whether its input exists.
 
     Three arrays `(positions, entries, filters)`, in the order of the kernel.
@@ -31,7 +41,7 @@ def matrix_places(axes, channels, filters, groups, channels_first):
     positions = np.arange(len(places))[:, None]
     width = channels // groups
     filter_numbers = np.arange(filters)
-    group = filter_numbers // (filters // groups)
+    group: np.ndarray = filter_numbers // (filters // groups)
     channel_numbers = np.arange(width)[:, None] + group * width
     if channels_first:
         sizes = np.prod([axis.size for axis in axes])

@@ -5,11 +5,19 @@ finite stays within the windows that hold it.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
+from typing import TypeAlias
 
 import keras
 import numpy as np
 from keras import ops
+
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
+
+Padding: TypeAlias = str | Sequence[tuple[int, int]]
+"""A name, or `(before, after)` for each axis of positions."""
 
 
 class Axis(NamedTuple):
@@ -23,22 +31,24 @@ class Axis(NamedTuple):
     after: int
 
     @property
-    def extent(self):
+    def extent(self) -> int:
         return self.dilation * (self.kernel_size - 1) + 1
 
     @property
-    def windows(self):
+    def windows(self) -> int:
         padded = self.before + self.size + self.after
         return (padded - self.extent) // self.stride + 1
 
     @property
-    def places(self):
+    def places(self) -> np.ndarray:
         """Places `(windows, kernel_size)` along the padded axis."""
-        starts = np.arange(self.windows) * self.stride
+        starts: np.ndarray = np.arange(self.windows) * self.stride
         return starts[:, None] + np.arange(self.kernel_size) * self.dilation
 
 
-def check_sizes(name, value, rank):
+def check_sizes(
+    name: str, value: int | Sequence[int], rank: int
+) -> tuple[int, ...]:
     """Returns `value` as a tuple of `rank` positive integers."""
     sizes = (value,) * rank if isinstance(value, int) else tuple(value)
     if len(sizes) != rank or any(size < 1 for size in sizes):
@@ -49,14 +59,14 @@ def check_sizes(name, value, rank):
     return sizes
 
 
-def check_padding(padding, rank):
+def check_padding(padding: Padding, rank: int) -> Padding:
     """Returns `padding` in lower case, or as a tuple of pairs."""
     names = ["valid", "same", "causal"][: 3 if rank == 1 else 2]
     if isinstance(padding, str):
         if padding.lower() in names:
             return padding.lower()
     else:
-        pairs = tuple(tuple(pair) for pair in padding)
+        pairs = tuple((*pair,) for pair in padding)
         if len(pairs) == rank and all(
             len(pair) == 2 and min(pair) >= 0 for pair in pairs
         ):
@@ -67,7 +77,14 @@ def check_padding(padding, rank):
     )
 
 
-def plan_axis(size, kernel_size, stride, dilation, padding, centered=False):
+def plan_axis(
+    size: int,
+    kernel_size: int,
+    stride: int,
+    dilation: int,
+    padding: str | tuple[int, int],
+    centered: bool = False,
+) -> Axis:
     """Places windows as Keras's convolutions do.
 
     `centered` is Keras 2's way in locally connected layers: under `"same"` the
@@ -81,12 +98,12 @@ def plan_axis(size, kernel_size, stride, dilation, padding, centered=False):
         after = max(0, needed - size - before)
     elif padding == "causal":
         before = extent - 1
-    elif padding != "valid":
+    elif not isinstance(padding, str):
         before, after = padding
     return Axis(size, kernel_size, stride, dilation, before, after)
 
 
-def take_windows(x, axes):
+def take_windows(x: Tensor, axes: Sequence[Axis]) -> Tensor:
     """Replaces each leading axis by two, `(windows, kernel_size)`."""
     for number, axis in reversed(list(enumerate(axes))):
         at = (slice(None),) * number
@@ -102,12 +119,14 @@ def take_windows(x, axes):
     return x
 
 
-def known(shape):
+def known(shape: Shape) -> tuple[int, ...]:
     """`shape` for a reshape, with -1 for a size that is not known."""
     return tuple(-1 if size is None else size for size in shape)
 
 
-def multiply_windows(x, kernel, axes, channels_first):
+def multiply_windows(
+    x: Tensor, kernel: Tensor, axes: Sequence[Axis], channels_first: bool
+) -> Tensor:
     """Multiplies every window by its own matrix.
 
     `x` is `(*sizes, groups, batch, channels)`, padded; `kernel` is
@@ -126,7 +145,13 @@ def multiply_windows(x, kernel, axes, channels_first):
     return ops.matmul(x, kernel)
 
 
-def multiply_windows_in_pieces(x, kernel, axes, channels_first, pieces):
+def multiply_windows_in_pieces(
+    x: Tensor,
+    kernel: Tensor,
+    axes: tuple[Axis, ...],
+    channels_first: bool,
+    pieces: int,
+) -> Tensor:
     """As `multiply_windows`, with windows for a part of the rows at a time.
 
     `pieces` divides the number of rows. They come one after the other, and
@@ -139,7 +164,7 @@ def multiply_windows_in_pieces(x, kernel, axes, channels_first, pieces):
     part = (first._replace(size=size, before=0, after=0), *rest)
 
     @keras.remat
-    def product(x, kernel, start):
+    def product(x: Tensor, kernel: Tensor, start: Tensor) -> Tensor:
         x = ops.slice(
             x, (start, *[0] * (x.ndim - 1)), (size, *ops.shape(x)[1:])
         )
@@ -155,6 +180,6 @@ def multiply_windows_in_pieces(x, kernel, axes, channels_first, pieces):
     return ops.reshape(outputs, (kernel.shape[0], *known(outputs.shape[2:])))
 
 
-def count_pieces(rows, at_least):
+def count_pieces(rows: int, at_least: int) -> int:
     """The smallest divisor of `rows` that is large enough, or `rows`."""
     return next((n for n in range(at_least, rows) if rows % n == 0), rows)

@@ -1,5 +1,8 @@
 import math
 import warnings
+from collections.abc import Sequence
+from typing import Any
+from typing import Self
 
 import keras
 import numpy as np
@@ -7,6 +10,8 @@ from keras import ops
 
 from keras_fusion.layers.input_checks import check_channels
 from keras_fusion.layers.local_matrix import matrix_places
+from keras_fusion.layers.local_windows import Axis
+from keras_fusion.layers.local_windows import Padding
 from keras_fusion.layers.local_windows import check_padding
 from keras_fusion.layers.local_windows import check_sizes
 from keras_fusion.layers.local_windows import count_pieces
@@ -14,36 +19,42 @@ from keras_fusion.layers.local_windows import multiply_windows
 from keras_fusion.layers.local_windows import multiply_windows_in_pieces
 from keras_fusion.layers.local_windows import plan_axis
 from keras_fusion.layers.position_fans import scale_to_position
+from keras_fusion.types import Activation
+from keras_fusion.types import Constraint
+from keras_fusion.types import Initializer
+from keras_fusion.types import Regularizer
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 class LocallyConnected(keras.layers.Layer):
     """What LocallyConnected1D, 2D and 3D are but for their `rank`."""
 
-    rank = None
+    rank: int
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        strides=1,
-        padding="valid",
-        data_format=None,
-        activation=None,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        activity_regularizer=None,
-        kernel_constraint=None,
-        bias_constraint=None,
-        implementation=1,
-        dilation_rate=1,
-        groups=1,
-        legacy_same=False,
-        patch_limit=2**20,
-        **kwargs,
-    ):
+        filters: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
+        padding: Padding = "valid",
+        data_format: str | None = None,
+        activation: Activation = None,
+        use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform",
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
+        activity_regularizer: Regularizer = None,
+        kernel_constraint: Constraint = None,
+        bias_constraint: Constraint = None,
+        implementation: int = 1,
+        dilation_rate: int | Sequence[int] = 1,
+        groups: int = 1,
+        legacy_same: bool = False,
+        patch_limit: int = 2**20,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.filters = filters
         self.kernel_size = check_sizes("kernel_size", kernel_size, self.rank)
@@ -68,7 +79,7 @@ class LocallyConnected(keras.layers.Layer):
         self._check_arguments()
         self._channels_first = self.data_format == "channels_first"
 
-    def _check_arguments(self):
+    def _check_arguments(self) -> None:
         for name in ("filters", "groups", "patch_limit"):
             if getattr(self, name) < 1:
                 raise ValueError(
@@ -91,7 +102,7 @@ class LocallyConnected(keras.layers.Layer):
                 f"Received: implementation={self.implementation}"
             )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         axes = self._plan(input_shape)
         if self.implementation != 1 and axes != self._plan(input_shape, True):
             warnings.warn(
@@ -127,7 +138,9 @@ class LocallyConnected(keras.layers.Layer):
             )
         self.input_spec = keras.layers.InputSpec(shape=(None, *input_shape[1:]))
 
-    def _plan(self, input_shape, legacy_same=None):
+    def _plan(
+        self, input_shape: Shape, legacy_same: bool | None = None
+    ) -> tuple[Axis, ...]:
         """Checks the shape of the input and places the windows in it."""
         if len(input_shape) != self.rank + 2:
             raise ValueError(
@@ -151,21 +164,20 @@ class LocallyConnected(keras.layers.Layer):
                 "The number of channels must be a multiple of `groups`. "
                 f"Received: {channels} channels, groups={self.groups}"
             )
-        padding = self.padding
-        if isinstance(padding, str):
-            padding = (padding,) * self.rank
         if legacy_same is None:
             legacy_same = self.legacy_same
         axes = tuple(
-            plan_axis(*settings, legacy_same)
-            for settings in zip(
-                sizes,
-                self.kernel_size,
-                self.strides,
-                self.dilation_rate,
-                padding,
-                strict=True,
+            plan_axis(
+                size,
+                self.kernel_size[n],
+                self.strides[n],
+                self.dilation_rate[n],
+                self.padding
+                if isinstance(self.padding, str)
+                else self.padding[n],
+                legacy_same,
             )
+            for n, size in enumerate(sizes)
         )
         if any(axis.windows < 1 for axis in axes):
             raise ValueError(
@@ -176,7 +188,7 @@ class LocallyConnected(keras.layers.Layer):
             )
         return axes
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         arguments = (
             self._positions_first(inputs),
             self._kernel_by_group(),
@@ -196,7 +208,7 @@ class LocallyConnected(keras.layers.Layer):
             outputs = outputs + bias
         return self.activation(outputs)
 
-    def _positions_first(self, inputs):
+    def _positions_first(self, inputs: Tensor) -> Tensor:
         """Pads, and moves to `(*sizes, groups, batch, channels)`."""
         sizes = tuple(axis.size for axis in self._axes)
         channels = (self.groups, self._channels // self.groups)
@@ -212,7 +224,7 @@ class LocallyConnected(keras.layers.Layer):
             x = ops.pad(x, [*pads, (0, 0), (0, 0), (0, 0)])
         return x
 
-    def _kernel_by_group(self):
+    def _kernel_by_group(self) -> Tensor:
         positions, entries, filters = self.kernel.shape
         shape = (positions, entries, self.groups, filters // self.groups)
         kernel = ops.reshape(self.kernel, shape)
@@ -220,7 +232,7 @@ class LocallyConnected(keras.layers.Layer):
             return ops.reshape(kernel, (positions, 1, entries, filters))
         return ops.transpose(kernel, (0, 2, 1, 3))
 
-    def _batch_first(self, outputs):
+    def _batch_first(self, outputs: Tensor) -> Tensor:
         """From `(positions, groups, batch, filters of a group)`."""
         windows = tuple(axis.windows for axis in self._axes)
         if self._channels_first:
@@ -230,7 +242,7 @@ class LocallyConnected(keras.layers.Layer):
         return ops.reshape(outputs, (-1, *windows, self.filters))
 
     @classmethod
-    def from_conv(cls, conv, input_shape):
+    def from_conv(cls, conv: keras.layers.Layer, input_shape: Shape) -> Self:
         """Makes a layer that starts as the given convolution.
 
         Args:
@@ -262,7 +274,7 @@ class LocallyConnected(keras.layers.Layer):
             layer.bias.assign(np.broadcast_to(bias, layer.bias.shape))
         return layer
 
-    def to_dense(self):
+    def to_dense(self) -> tuple[np.ndarray, np.ndarray]:
         """Writes the layer as one matrix, mostly of zeros.
 
         Returns:
@@ -271,15 +283,15 @@ class LocallyConnected(keras.layers.Layer):
             before the activation. Meant for small layers.
         """
         rows, columns, inside = self._matrix_places()
-        matrix = np.zeros(self._matrix_shape(), "float32")
+        matrix: np.ndarray = np.zeros(self._matrix_shape(), "float32")
         kernel = ops.convert_to_numpy(self.kernel)
         matrix[rows[inside], columns[inside]] = kernel[inside]
-        bias = np.zeros(matrix.shape[1], "float32")
+        bias: np.ndarray = np.zeros(matrix.shape[1], "float32")
         if self.use_bias:
             bias = ops.convert_to_numpy(self.bias).ravel()
         return matrix, bias
 
-    def load_keras2_weights(self, weights):
+    def load_keras2_weights(self, weights: Sequence[np.ndarray]) -> None:
         """Sets the weights from a locally connected layer of Keras 2.
 
         Args:
@@ -291,7 +303,7 @@ class LocallyConnected(keras.layers.Layer):
         kernel, *bias = (np.asarray(weight) for weight in weights)
         if kernel.ndim != 3:
             rows, columns, inside = self._matrix_places()
-            matrix = np.zeros(self._matrix_shape(), kernel.dtype)
+            matrix: np.ndarray = np.zeros(self._matrix_shape(), kernel.dtype)
             if kernel.ndim == 1:
                 mask = np.zeros(matrix.shape, bool)
                 mask[rows[inside], columns[inside]] = True
@@ -301,11 +313,11 @@ class LocallyConnected(keras.layers.Layer):
             kernel = np.where(inside, matrix[rows, columns], 0)
         self.set_weights([kernel, *bias])
 
-    def _matrix_shape(self):
+    def _matrix_shape(self) -> tuple[int, int]:
         sizes = math.prod(axis.size for axis in self._axes)
         return sizes * self._channels, self.kernel.shape[0] * self.filters
 
-    def _matrix_places(self):
+    def _matrix_places(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return matrix_places(
             self._axes,
             self._channels,
@@ -314,13 +326,13 @@ class LocallyConnected(keras.layers.Layer):
             self._channels_first,
         )
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         windows = (axis.windows for axis in self._plan(input_shape))
         if self._channels_first:
             return (input_shape[0], self.filters, *windows)
         return (input_shape[0], *windows, self.filters)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {
             name: getattr(self, name)
             for name in (

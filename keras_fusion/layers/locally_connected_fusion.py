@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -5,6 +7,11 @@ from keras import ops
 from keras_fusion.layers.input_checks import check_channels
 from keras_fusion.layers.input_checks import check_modalities
 from keras_fusion.layers.input_checks import check_same_shape
+from keras_fusion.types import Activation
+from keras_fusion.types import Initializer
+from keras_fusion.types import Regularizer
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -66,14 +73,14 @@ class LocallyConnectedFusion(keras.layers.Layer):
 
     def __init__(
         self,
-        activation="relu",
-        use_bias=True,
-        per_position=False,
-        kernel_initializer=None,
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        **kwargs,
-    ):
+        activation: Activation = "relu",
+        use_bias: bool = True,
+        per_position: bool = False,
+        kernel_initializer: Initializer | None = None,
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
@@ -82,7 +89,7 @@ class LocallyConnectedFusion(keras.layers.Layer):
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: list[Shape]) -> None:
         check_modalities(self, input_shape, at_least=1)
         check_same_shape(self, input_shape)
         branches = len(input_shape)
@@ -108,7 +115,7 @@ class LocallyConnectedFusion(keras.layers.Layer):
                 shape=places, initializer=self.bias_initializer, name="bias"
             )
 
-    def call(self, inputs):
+    def call(self, inputs: list[Tensor]) -> Tensor:
         weights = ops.unstack(ops.convert_to_tensor(self.kernel), axis=-1)
         outputs = sum(w * x for w, x in zip(weights, inputs, strict=True))
         if self.use_bias:
@@ -116,11 +123,13 @@ class LocallyConnectedFusion(keras.layers.Layer):
         return self.activation(outputs)
 
     @property
-    def branch_weights(self):
+    def branch_weights(self) -> np.ndarray:
         """Array `(channels, S)`, behind positions if they have their own."""
         return ops.convert_to_numpy(self.kernel)
 
-    def branch_statistics(self, branches=None):
+    def branch_statistics(
+        self, branches: list[np.ndarray] | None = None
+    ) -> dict[str, np.ndarray]:
         """Says how much each branch counts.
 
         Args:
@@ -151,10 +160,10 @@ class LocallyConnectedFusion(keras.layers.Layer):
             statistics["contribution"] = share(sizes * np.stack(met, axis=-1))
         return statistics
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return tuple(input_shape[0])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "activation": keras.activations.serialize(self.activation),
@@ -172,7 +181,7 @@ class LocallyConnectedFusion(keras.layers.Layer):
         }
 
 
-def share(sizes):
+def share(sizes: np.ndarray) -> np.ndarray:
     """Each branch's part of the sum in its row, averaged over rows."""
     total = sizes.sum(axis=1, keepdims=True)
     return (sizes / np.where(total == 0, 1, total)).mean(axis=0)

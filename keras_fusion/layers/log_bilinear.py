@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -6,6 +8,8 @@ from keras_fusion.layers.log_bilinear_context import beside_positions
 from keras_fusion.layers.log_bilinear_context import check_context
 from keras_fusion.layers.log_bilinear_context import check_modality
 from keras_fusion.layers.log_bilinear_context import predict_embedding
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -74,7 +78,9 @@ class LogBilinear(keras.layers.Layer):
       modality-biased form, MLBL-B.
     """
 
-    def __init__(self, vocabulary_size, embedding_size, **kwargs):
+    def __init__(
+        self, vocabulary_size: int, embedding_size: int, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         check_sizes(
             vocabulary_size=vocabulary_size, embedding_size=embedding_size
@@ -82,7 +88,9 @@ class LogBilinear(keras.layers.Layer):
         self.vocabulary_size = vocabulary_size
         self.embedding_size = embedding_size
 
-    def build(self, context_shape, modality_shape=None):
+    def build(
+        self, context_shape: Shape, modality_shape: Shape | None = None
+    ) -> None:
         positions = check_context(self, context_shape)
         width = self.embedding_size
         self.embeddings = self.add_weight(
@@ -106,7 +114,7 @@ class LogBilinear(keras.layers.Layer):
             shape=(self.vocabulary_size,), initializer="zeros", name="bias"
         )
 
-    def call(self, context, modality=None):
+    def call(self, context: Tensor, modality: Tensor | None = None) -> Tensor:
         context_code = self.encode_context(context)
         if modality is None:
             return self.logits(context_code)
@@ -115,13 +123,13 @@ class LogBilinear(keras.layers.Layer):
             context_code, beside_positions(modality_code, context)
         )
 
-    def encode_context(self, context):
+    def encode_context(self, context: Tensor) -> Tensor:
         """Returns the context's share of the predicted embedding."""
         context = ops.cast(context, "int32")
         embedded = ops.take(self.embeddings, context, axis=0)
         return predict_embedding(embedded, self.context_kernel)
 
-    def encode_modality(self, modality):
+    def encode_modality(self, modality: Tensor) -> Tensor:
         """Returns the modality's share of the predicted embedding."""
         if self.modality_kernel is None:
             raise ValueError(
@@ -130,7 +138,9 @@ class LogBilinear(keras.layers.Layer):
             )
         return ops.matmul(modality, self.modality_kernel)
 
-    def logits(self, context_code, modality_code=None):
+    def logits(
+        self, context_code: Tensor, modality_code: Tensor | None = None
+    ) -> Tensor:
         """Scores all words by the codes of a context and of a modality."""
         code = context_code
         if modality_code is not None:
@@ -138,10 +148,12 @@ class LogBilinear(keras.layers.Layer):
         scores = ops.matmul(code, ops.transpose(self.embeddings))
         return scores + self.bias
 
-    def compute_output_shape(self, context_shape, modality_shape=None):
+    def compute_output_shape(
+        self, context_shape: Shape, modality_shape: Shape | None = None
+    ) -> Shape:
         return (*context_shape[:-1], self.vocabulary_size)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "vocabulary_size": self.vocabulary_size,

@@ -1,10 +1,14 @@
 import functools
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_fusion.layers.bilinear_checks import check_sizes
 from keras_fusion.layers.bilinear_checks import check_vectors
+from keras_fusion.types import Activation
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -72,14 +76,14 @@ class LowRankBilinearPooling(keras.layers.Layer):
 
     def __init__(
         self,
-        units,
-        rank=1200,
-        activation="tanh",
-        activate_product=False,
-        projection_bias=True,
-        shortcut=False,
-        **kwargs,
-    ):
+        units: int,
+        rank: int = 1200,
+        activation: Activation = "tanh",
+        activate_product: bool = False,
+        projection_bias: bool = True,
+        shortcut: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_sizes(units=units, rank=rank)
         self.units = units
@@ -89,7 +93,7 @@ class LowRankBilinearPooling(keras.layers.Layer):
         self.projection_bias = projection_bias
         self.shortcut = shortcut
 
-    def build(self, input_shape):
+    def build(self, input_shape: list[Shape]) -> None:
         widths = check_vectors(self, input_shape)
         self.projections = [
             self._dense(f"projection_{m}", self.rank, width)
@@ -104,7 +108,9 @@ class LowRankBilinearPooling(keras.layers.Layer):
             if self.shortcut
         ]
 
-    def _dense(self, name, units, width, use_bias=None):
+    def _dense(
+        self, name: str, units: int, width: int, use_bias: bool | None = None
+    ) -> keras.layers.Dense:
         dense = keras.layers.Dense(
             units,
             use_bias=self.projection_bias if use_bias is None else use_bias,
@@ -114,7 +120,7 @@ class LowRankBilinearPooling(keras.layers.Layer):
         dense.build((None, width))
         return dense
 
-    def call(self, inputs):
+    def call(self, inputs: list[Tensor]) -> Tensor:
         projected = [
             projection(x)
             for projection, x in zip(self.projections, inputs, strict=True)
@@ -129,10 +135,10 @@ class LowRankBilinearPooling(keras.layers.Layer):
             output = output + shortcut(x)
         return output
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return (input_shape[0][0], self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,

@@ -1,10 +1,13 @@
 import functools
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_fusion.layers.bilinear_checks import check_sizes
 from keras_fusion.layers.bilinear_checks import check_vectors
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -57,13 +60,13 @@ class LowRankTensorFusion(keras.layers.Layer):
       released code.
     """
 
-    def __init__(self, units, rank=4, **kwargs):
+    def __init__(self, units: int, rank: int = 4, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_sizes(units=units, rank=rank)
         self.units = units
         self.rank = rank
 
-    def build(self, input_shape):
+    def build(self, input_shape: list[Shape]) -> None:
         widths = check_vectors(self, input_shape)
         # Unit variance of the projections, and of the weighted sum, keeps the
         # output's from depending on rank and number of modalities.
@@ -84,7 +87,7 @@ class LowRankTensorFusion(keras.layers.Layer):
             shape=(self.units,), initializer="zeros", name="bias"
         )
 
-    def call(self, inputs):
+    def call(self, inputs: list[Tensor]) -> Tensor:
         projected = [
             self._after_one(x) @ factor
             for x, factor in zip(inputs, self.factors, strict=True)
@@ -93,13 +96,13 @@ class LowRankTensorFusion(keras.layers.Layer):
         product = ops.reshape(product, (-1, self.rank, self.units))
         return ops.einsum("bru,r->bu", product, self.rank_weights) + self.bias
 
-    def _after_one(self, x):
+    def _after_one(self, x: Tensor) -> Tensor:
         return ops.concatenate([ops.ones_like(x[:, :1]), x], axis=-1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return (input_shape[0][0], self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,

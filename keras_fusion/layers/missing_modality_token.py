@@ -1,8 +1,13 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_fusion.layers.input_checks import check_channels
 from keras_fusion.layers.input_checks import check_modalities
+from keras_fusion.types import Initializer
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -49,11 +54,13 @@ class MissingModalityToken(keras.layers.Layer):
     [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
     """
 
-    def __init__(self, initializer="zeros", **kwargs):
+    def __init__(
+        self, initializer: Initializer = "zeros", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.initializer = keras.initializers.get(initializer)
 
-    def build(self, inputs_shape, presence_shape):
+    def build(self, inputs_shape: list[Shape], presence_shape: Shape) -> None:
         check_modalities(self, inputs_shape)
         check_presence(self, presence_shape, len(inputs_shape))
         self.tokens = [
@@ -65,7 +72,7 @@ class MissingModalityToken(keras.layers.Layer):
             for m, shape in enumerate(inputs_shape)
         ]
 
-    def call(self, inputs, presence):
+    def call(self, inputs: list[Tensor], presence: Tensor) -> list[Tensor]:
         presence = ops.cast(presence, "bool")
         outputs = []
         for m, x in enumerate(inputs):
@@ -74,17 +81,21 @@ class MissingModalityToken(keras.layers.Layer):
             outputs.append(ops.where(present, x, token))
         return outputs
 
-    def compute_output_shape(self, inputs_shape, presence_shape):
+    def compute_output_shape(
+        self, inputs_shape: list[Shape], presence_shape: Shape
+    ) -> list[Shape]:
         return [tuple(shape) for shape in inputs_shape]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "initializer": keras.initializers.serialize(self.initializer),
         }
 
 
-def check_presence(layer, shape, modalities):
+def check_presence(
+    layer: keras.layers.Layer, shape: Shape, modalities: int
+) -> None:
     """Raises unless there is one column for each modality."""
     if len(shape) != 2 or shape[1] != modalities:
         raise ValueError(

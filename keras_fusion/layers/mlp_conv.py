@@ -1,5 +1,13 @@
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
+
+from keras_fusion.types import Activation
+from keras_fusion.types import Initializer
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -67,16 +75,16 @@ class MLPConv(keras.layers.Layer):
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        strides=1,
-        padding="same",
-        activation="relu",
-        last_activation="relu",
-        kernel_initializer="glorot_uniform",
-        data_format=None,
-        **kwargs,
-    ):
+        filters: Sequence[int],
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
+        padding: str = "same",
+        activation: Activation = "relu",
+        last_activation: Activation = "relu",
+        kernel_initializer: Initializer = "glorot_uniform",
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if not filters:
             raise ValueError(
@@ -93,7 +101,7 @@ class MLPConv(keras.layers.Layer):
         self.data_format = data_format or keras.config.image_data_format()
         self.steps = [self._make_step(step) for step in range(len(filters))]
 
-    def _make_step(self, step):
+    def _make_step(self, step: int) -> keras.layers.Conv2D:
         first, last = step == 0, step == len(self.filters) - 1
         return keras.layers.Conv2D(
             self.filters[step],
@@ -110,13 +118,13 @@ class MLPConv(keras.layers.Layer):
             name=f"step_{step}",
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         shape = input_shape
         for step in self.steps:
             step.build(shape)
             shape = step.compute_output_shape(shape)
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         if inputs.shape[0] == 0:
             # TensorFlow's convolution on CPUs returns the wrong shape.
             shape = self.compute_output_shape(inputs.shape)
@@ -126,13 +134,13 @@ class MLPConv(keras.layers.Layer):
             outputs = step(outputs)
         return outputs
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         shape = tuple(input_shape)
         for step in self.steps:
             shape = step.compute_output_shape(shape)
         return shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "filters": self.filters,

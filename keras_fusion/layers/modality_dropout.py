@@ -1,8 +1,12 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_fusion.layers.input_checks import check_modalities
 from keras_fusion.layers.replica_seed_generator import ReplicaSeedGenerator
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -57,7 +61,9 @@ class ModalityDropout(keras.layers.Layer):
     [1.0, 1.0, 1.0, 1.0]
     """
 
-    def __init__(self, rate, seed=None, **kwargs):
+    def __init__(
+        self, rate: float, seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if not 0 <= rate <= 1:
             raise ValueError(
@@ -67,10 +73,17 @@ class ModalityDropout(keras.layers.Layer):
         self.seed = seed
         self.seed_generator = ReplicaSeedGenerator(seed)
 
-    def build(self, inputs_shape, presence_shape=None):
+    def build(
+        self, inputs_shape: list[Shape], presence_shape: Shape | None = None
+    ) -> None:
         check_modalities(self, inputs_shape)
 
-    def call(self, inputs, presence=None, training=False):
+    def call(
+        self,
+        inputs: list[Tensor],
+        presence: Tensor | None = None,
+        training: bool = False,
+    ) -> tuple[list[Tensor], Tensor]:
         shape = (ops.shape(inputs[0])[0], len(inputs))
         if presence is None:
             kept = ops.ones(shape, dtype="bool")
@@ -86,16 +99,18 @@ class ModalityDropout(keras.layers.Layer):
         ]
         return outputs, ops.cast(kept, self.compute_dtype)
 
-    def _survivors(self, shape, present):
+    def _survivors(self, shape: tuple[Any, int], present: Tensor) -> Tensor:
         u = keras.random.uniform(
             shape, dtype="float32", seed=self.seed_generator
         )
         largest = ops.max(ops.where(present, u, -1.0), axis=1, keepdims=True)
         return ops.logical_or(u >= self.rate, u >= largest)
 
-    def compute_output_shape(self, inputs_shape, presence_shape=None):
+    def compute_output_shape(
+        self, inputs_shape: list[Shape], presence_shape: Shape | None = None
+    ) -> tuple[list[Shape], Shape]:
         shapes = [tuple(shape) for shape in inputs_shape]
         return shapes, (shapes[0][0], len(shapes))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}

@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -5,6 +7,9 @@ from keras_fusion.layers.bilinear_checks import check_ndim
 from keras_fusion.layers.bilinear_checks import check_sizes
 from keras_fusion.layers.input_checks import check_channels
 from keras_fusion.layers.precision import at_least_float32
+from keras_fusion.types import Activation
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -74,12 +79,12 @@ class PairwiseBilinearAttention(keras.layers.Layer):
 
     def __init__(
         self,
-        rank,
-        num_glimpses=8,
-        attention_rank=None,
-        activation="relu",
-        **kwargs,
-    ):
+        rank: int,
+        num_glimpses: int = 8,
+        attention_rank: int | None = None,
+        activation: Activation = "relu",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_sizes(rank=rank, num_glimpses=num_glimpses)
         if attention_rank is not None:
@@ -90,7 +95,7 @@ class PairwiseBilinearAttention(keras.layers.Layer):
         self.activation = keras.activations.get(activation)
         self.supports_masking = True
 
-    def build(self, query_shape, value_shape):
+    def build(self, query_shape: Shape, value_shape: Shape) -> None:
         check_ndim(self, {"query": query_shape, "value": value_shape}, 3, 3)
         query_width = check_channels(self, query_shape, -1)
         value_width = check_channels(self, value_shape, -1)
@@ -120,7 +125,9 @@ class PairwiseBilinearAttention(keras.layers.Layer):
             for g in glimpses
         ]
 
-    def _dense(self, name, units, width, activation=None):
+    def _dense(
+        self, name: str, units: int, width: int, activation: Activation = None
+    ) -> keras.layers.Dense:
         dense = keras.layers.Dense(
             units, activation=activation, dtype=self.dtype_policy, name=name
         )
@@ -129,12 +136,12 @@ class PairwiseBilinearAttention(keras.layers.Layer):
 
     def call(
         self,
-        query,
-        value,
-        query_mask=None,
-        value_mask=None,
-        return_attention_scores=False,
-    ):
+        query: Tensor,
+        value: Tensor,
+        query_mask: Tensor | None = None,
+        value_mask: Tensor | None = None,
+        return_attention_scores: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         weights = self._softmax(
             self._scores(query, value), query_mask, value_mask
         )
@@ -151,7 +158,7 @@ class PairwiseBilinearAttention(keras.layers.Layer):
             query = query + self.residuals[g](joint)
         return (query, weights) if return_attention_scores else query
 
-    def _scores(self, query, value):
+    def _scores(self, query: Tensor, value: Tensor) -> Tensor:
         """Scores of shape `(batch, glimpses, queries, values)`."""
         return ops.einsum(
             "bik,gk,bjk->bgij",
@@ -160,7 +167,12 @@ class PairwiseBilinearAttention(keras.layers.Layer):
             self.value_attention(value),
         )
 
-    def _softmax(self, scores, query_mask, value_mask):
+    def _softmax(
+        self,
+        scores: Tensor,
+        query_mask: Tensor | None,
+        value_mask: Tensor | None,
+    ) -> Tensor:
         wide = at_least_float32(self.compute_dtype)
         scores = ops.cast(scores, wide)
         valid = None
@@ -180,12 +192,12 @@ class PairwiseBilinearAttention(keras.layers.Layer):
 
     def compute_output_spec(
         self,
-        query,
-        value,
-        query_mask=None,
-        value_mask=None,
-        return_attention_scores=False,
-    ):
+        query: Tensor,
+        value: Tensor,
+        query_mask: Tensor | None = None,
+        value_mask: Tensor | None = None,
+        return_attention_scores: bool = False,
+    ) -> Any:
         refined = keras.KerasTensor(query.shape, dtype=self.compute_dtype)
         if not return_attention_scores:
             return refined
@@ -197,10 +209,12 @@ class PairwiseBilinearAttention(keras.layers.Layer):
         )
         return refined, keras.KerasTensor(shape, dtype=self.compute_dtype)
 
-    def compute_output_shape(self, query_shape, value_shape):
+    def compute_output_shape(
+        self, query_shape: Shape, value_shape: Shape
+    ) -> Shape:
         return tuple(query_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "rank": self.rank,

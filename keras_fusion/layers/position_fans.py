@@ -2,8 +2,12 @@ import math
 
 import keras
 
+from keras_fusion.types import Tensor
 
-def scale_to_position(initializer, window):
+
+def scale_to_position(
+    initializer: keras.initializers.Initializer, window: int
+) -> keras.initializers.Initializer:
     """Gives every position the spread that a convolution would have.
 
     For kernels `(positions, entries, filters)`. Keras's rule for fans takes
@@ -15,7 +19,7 @@ def scale_to_position(initializer, window):
     if not isinstance(initializer, variance_scaling) or chosen_axes:
         return initializer
 
-    def draw(shape, dtype=None):
+    def draw(shape: tuple[int, int, int], dtype: str | None = None) -> Tensor:
         positions, entries, filters = shape
         taken = fan(initializer.mode, entries, filters) * positions
         meant = fan(initializer.mode, entries, filters * window)
@@ -25,6 +29,6 @@ def scale_to_position(initializer, window):
     return draw
 
 
-def fan(mode, fan_in, fan_out):
+def fan(mode: str, fan_in: int, fan_out: int) -> float:
     average = (fan_in + fan_out) / 2
     return {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": average}[mode]

@@ -2,8 +2,10 @@
 
 from keras import ops
 
+from keras_fusion.types import Tensor
 
-def power_normalize(x):
+
+def power_normalize(x: Tensor) -> Tensor:
     """Takes signed square roots, then brings the last axis to length 1.
 
     Both steps have finite gradients everywhere, at zero too, and keep zero

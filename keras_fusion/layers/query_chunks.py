@@ -1,10 +1,19 @@
 """Work on a few queries at a time, to bound what it holds in memory."""
 
+from collections.abc import Callable
+
 import keras
 from keras import ops
 
+from keras_fusion.types import Tensor
 
-def map_queries(function, queries, at_once, *shared):
+
+def map_queries(
+    function: Callable[..., Tensor],
+    queries: Tensor,
+    at_once: int,
+    *shared: Tensor,
+) -> Tensor:
     """Applies `function` to parts of `queries`, one part after the other.
 
     What `function` makes on its way is freed after each part, and made again

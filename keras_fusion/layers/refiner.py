@@ -1,5 +1,9 @@
 import copy
 import math
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+from typing import Self
 
 import keras
 import numpy as np
@@ -10,6 +14,9 @@ from keras_fusion.layers.input_checks import check_channels
 from keras_fusion.layers.input_checks import check_modalities
 from keras_fusion.layers.missing_modality_token import check_presence
 from keras_fusion.losses import RefinerCosineLoss
+from keras_fusion.types import Activation
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -92,14 +99,14 @@ class Refiner(keras.layers.Layer):
 
     def __init__(
         self,
-        fusion,
-        hidden_units=(),
-        activation="relu",
-        loss=None,
-        loss_weights=0.1,
-        stop_gradient=True,
-        **kwargs,
-    ):
+        fusion: keras.layers.Layer,
+        hidden_units: Sequence[int] = (),
+        activation: Activation = "relu",
+        loss: str | Callable[..., Tensor] | None = None,
+        loss_weights: float | Sequence[float] = 0.1,
+        stop_gradient: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.fusion = fusion
         self.hidden_units = tuple(hidden_units)
@@ -107,11 +114,19 @@ class Refiner(keras.layers.Layer):
         self.loss = (
             RefinerCosineLoss() if loss is None else keras.losses.get(loss)
         )
-        is_number = isinstance(loss_weights, int | float)
-        self.loss_weights = loss_weights if is_number else tuple(loss_weights)
+        self.loss_weights = (
+            loss_weights
+            if isinstance(loss_weights, int | float)
+            else tuple(loss_weights)
+        )
         self.stop_gradient = stop_gradient
 
-    def build(self, inputs_shape, presence_shape=None, targets_shape=None):
+    def build(
+        self,
+        inputs_shape: list[Shape],
+        presence_shape: Shape | None = None,
+        targets_shape: list[Shape] | None = None,
+    ) -> None:
         check_modalities(self, inputs_shape)
         if presence_shape is not None:
             check_presence(self, presence_shape, len(inputs_shape))
@@ -128,20 +143,22 @@ class Refiner(keras.layers.Layer):
         self._check_count("targets", targets_shape, inputs_shape)
         if isinstance(self.loss_weights, tuple):
             self._check_count("loss_weights", self.loss_weights, inputs_shape)
-        self.defusers = []
+        self.defusers: list[keras.layers.Dense] = []
         for m, shape in enumerate(targets_shape):
             for axis in range(1, len(shape)):
                 check_channels(self, shape, axis)
             self._add_defuser(m, fused_shape, math.prod(shape[1:]))
 
-    def _check_count(self, name, values, inputs_shape):
+    def _check_count(
+        self, name: str, values: Sequence[Any], inputs_shape: list[Shape]
+    ) -> None:
         if len(values) != len(inputs_shape):
             raise ValueError(
                 f"{self.name} expects `{name}` to hold one item for each of "
                 f"{len(inputs_shape)} modalities. Received: {values}"
             )
 
-    def _add_defuser(self, modality, shape, features):
+    def _add_defuser(self, modality: int, shape: Shape, features: int) -> None:
         for depth, units in enumerate((*self.hidden_units, features)):
             last = depth == len(self.hidden_units)
             dense = keras.layers.Dense(
@@ -154,13 +171,18 @@ class Refiner(keras.layers.Layer):
             shape = (None, units)
             self.defusers.append(dense)
 
-    def call(self, inputs, presence=None, targets=None):
+    def call(
+        self,
+        inputs: list[Tensor],
+        presence: Tensor | None = None,
+        targets: list[Tensor] | None = None,
+    ) -> Tensor:
         fused = ops.cast(self.fusion(inputs), self.compute_dtype)
         targets = inputs if targets is None else targets
         self.add_loss(self._total_loss(fused, targets, presence))
         return fused
 
-    def defuse(self, fused):
+    def defuse(self, fused: Tensor) -> list[Tensor]:
         """List of N reconstructions `(batch, features)` from fused vectors."""
         depth = len(self.hidden_units) + 1
         reconstructions = []
@@ -171,7 +193,9 @@ class Refiner(keras.layers.Layer):
             reconstructions.append(x)
         return reconstructions
 
-    def _total_loss(self, fused, targets, presence):
+    def _total_loss(
+        self, fused: Tensor, targets: list[Tensor], presence: Tensor | None
+    ) -> Tensor:
         weights = self.loss_weights
         if not isinstance(weights, tuple):
             weights = (weights,) * len(targets)
@@ -187,7 +211,9 @@ class Refiner(keras.layers.Layer):
         ]
         return sum(terms[1:], start=terms[0])
 
-    def _mean_loss(self, target, reconstruction, present):
+    def _mean_loss(
+        self, target: Tensor, reconstruction: Tensor, present: Tensor | None
+    ) -> Tensor:
         if self.stop_gradient:
             target = ops.stop_gradient(target)
         features = math.prod(target.shape[1:])
@@ -208,7 +234,7 @@ class Refiner(keras.layers.Layer):
         share = mean_over_replicas(ops.cast(present, "float32"))
         return ops.divide_no_nan(mean(ops.where(present, values, 0.0)), share)
 
-    def _values(self, target, reconstruction):
+    def _values(self, target: Tensor, reconstruction: Tensor) -> Tensor:
         is_object = isinstance(self.loss, keras.losses.Loss)
         loss = self.loss.call if is_object else self.loss
         values = loss(target, reconstruction)
@@ -220,7 +246,9 @@ class Refiner(keras.layers.Layer):
             )
         return values
 
-    def modality_graph(self, inputs, step=1e-2):
+    def modality_graph(
+        self, inputs: list[np.ndarray], step: float = 1e-2
+    ) -> np.ndarray:
         """How much of each rebuilt modality depends on each modality.
 
         For linear fusion and defusers, fusing and defusing is one step of
@@ -269,11 +297,14 @@ class Refiner(keras.layers.Layer):
         return np.sqrt(graph)
 
     def compute_output_shape(
-        self, inputs_shape, presence_shape=None, targets_shape=None
-    ):
+        self,
+        inputs_shape: list[Shape],
+        presence_shape: Shape | None = None,
+        targets_shape: list[Shape] | None = None,
+    ) -> Shape:
         return tuple(self.fusion.compute_output_shape(inputs_shape))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "fusion": keras.saving.serialize_keras_object(self.fusion),
@@ -285,7 +316,7 @@ class Refiner(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         # A copy, because reviving a functional model empties its config.
         fusion = keras.saving.deserialize_keras_object(
             copy.deepcopy(config["fusion"])
@@ -293,12 +324,12 @@ class Refiner(keras.layers.Layer):
         return cls(**{**config, "fusion": fusion})
 
 
-def mean(values):
+def mean(values: Tensor) -> Tensor:
     """Mean that is 0 where there are no samples, as on an idle replica."""
     return ops.divide_no_nan(ops.sum(values), ops.sum(ops.ones_like(values)))
 
 
-def mean_over_replicas(values):
+def mean_over_replicas(values: Tensor) -> Tensor:
     """Mean over the samples of all replicas."""
     if replicas() == 1:
         return mean(values)

@@ -1,5 +1,10 @@
+from typing import Any
+
 import keras
 from keras import ops
+
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -50,7 +55,12 @@ class ResizeLike(keras.layers.Layer):
            [4., 5., 6.]], dtype=float32)
     """
 
-    def __init__(self, align_corners=False, data_format=None, **kwargs):
+    def __init__(
+        self,
+        align_corners: bool = False,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.align_corners = align_corners
         self.data_format = keras.config.image_data_format()
@@ -64,7 +74,7 @@ class ResizeLike(keras.layers.Layer):
         first = self.data_format == "channels_first"
         self._height_axis = 2 if first else 1
 
-    def build(self, inputs_shape, target_shape):
+    def build(self, inputs_shape: Shape, target_shape: Shape) -> None:
         for name, shape in {
             "inputs": inputs_shape,
             "target": target_shape,
@@ -76,7 +86,7 @@ class ResizeLike(keras.layers.Layer):
                     f"{tuple(shape)}. Add the missing axis."
                 )
 
-    def call(self, inputs, target):
+    def call(self, inputs: Tensor, target: Tensor) -> Tensor:
         axis = self._height_axis
         sizes, targets = ops.shape(inputs), ops.shape(target)
         height = self._weights(sizes[axis], targets[axis])
@@ -92,7 +102,7 @@ class ResizeLike(keras.layers.Layer):
             (batch, targets[axis], columns, channels),
         )
 
-    def _weights(self, size, target_size):
+    def _weights(self, size: Any, target_size: Any) -> Tensor:
         """The matrix that resizes an axis, `(target_size, size)`."""
         positions = ops.arange(target_size, dtype="float32")
         size_minus_one = ops.cast(size - 1, "float32")
@@ -108,7 +118,9 @@ class ResizeLike(keras.layers.Layer):
         weights = ops.maximum(1.0 - ops.abs(distances), 0.0)
         return ops.cast(weights, self.compute_dtype)
 
-    def compute_output_shape(self, inputs_shape, target_shape):
+    def compute_output_shape(
+        self, inputs_shape: Shape, target_shape: Shape
+    ) -> Shape:
         axis = self._height_axis
         return (
             *inputs_shape[:axis],
@@ -116,7 +128,7 @@ class ResizeLike(keras.layers.Layer):
             *inputs_shape[axis + 2 :],
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "align_corners": self.align_corners,

@@ -1,8 +1,12 @@
+from typing import Any
+
 import keras
 
 from keras_fusion.layers.channel_gates import gate_channels
 from keras_fusion.layers.channel_gates import mean_over_positions
 from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -50,7 +54,7 @@ class SqueezeExcite(keras.layers.Layer):
       with the biases of its released models.
     """
 
-    def __init__(self, ratio=16, **kwargs):
+    def __init__(self, ratio: int = 16, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if ratio < 1:
             raise ValueError(
@@ -58,7 +62,7 @@ class SqueezeExcite(keras.layers.Layer):
             )
         self.ratio = ratio
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         channels = check_channels(self, input_shape, -1)
         self.squeeze = keras.layers.Dense(
             max(1, channels // self.ratio),
@@ -75,12 +79,12 @@ class SqueezeExcite(keras.layers.Layer):
         )
         self.excite.build((None, self.squeeze.units))
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         hidden = self.squeeze(mean_over_positions(inputs))
         return gate_channels(inputs, self.excite(hidden))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return tuple(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "ratio": self.ratio}

@@ -1,8 +1,12 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_fusion.layers.input_checks import check_channels
 from keras_fusion.layers.input_checks import check_modalities
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -55,7 +59,7 @@ class SqueezeExciteFusion(keras.layers.Layer):
       with a squeeze shared by the modalities, our generalization.
     """
 
-    def __init__(self, ratio=16, **kwargs):
+    def __init__(self, ratio: int = 16, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if ratio < 1:
             raise ValueError(
@@ -63,7 +67,7 @@ class SqueezeExciteFusion(keras.layers.Layer):
             )
         self.ratio = ratio
 
-    def build(self, input_shape):
+    def build(self, input_shape: list[Shape]) -> None:
         check_modalities(self, input_shape)
         widths = [check_channels(self, shape, -1) for shape in input_shape]
         self.squeeze = keras.layers.Dense(
@@ -85,7 +89,7 @@ class SqueezeExciteFusion(keras.layers.Layer):
         for excite in self.excite:
             excite.build((None, self.squeeze.units))
 
-    def call(self, inputs):
+    def call(self, inputs: list[Tensor]) -> list[Tensor]:
         means = [
             ops.mean(x, axis=tuple(range(1, x.ndim - 1))) if x.ndim > 2 else x
             for x in inputs
@@ -96,12 +100,12 @@ class SqueezeExciteFusion(keras.layers.Layer):
             for x, excite in zip(inputs, self.excite, strict=True)
         ]
 
-    def _broadcast(self, gate, ndim):
+    def _broadcast(self, gate: Tensor, ndim: int) -> Tensor:
         positions = (1,) * (ndim - 2)
         return ops.reshape(gate, (-1, *positions, gate.shape[-1]))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: list[Shape]) -> list[Shape]:
         return [tuple(shape) for shape in input_shape]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "ratio": self.ratio}

@@ -1,10 +1,13 @@
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_fusion.layers.bilinear_checks import check_sizes
 from keras_fusion.layers.bilinear_checks import check_vectors
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -57,12 +60,12 @@ class TensorFusion(keras.layers.Layer):
       fusion layer with the linear map behind it; any number of modalities.
     """
 
-    def __init__(self, units, **kwargs):
+    def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_sizes(units=units)
         self.units = units
 
-    def build(self, input_shape):
+    def build(self, input_shape: list[Shape]) -> None:
         widths = check_vectors(self, input_shape)
         self.kernel = self.add_weight(
             shape=(math.prod(width + 1 for width in widths), self.units),
@@ -70,7 +73,7 @@ class TensorFusion(keras.layers.Layer):
             name="kernel",
         )
 
-    def call(self, inputs):
+    def call(self, inputs: list[Tensor]) -> Tensor:
         first, *others = (self._after_one(x) for x in inputs)
         # (batch, products of the features of the other modalities and units)
         output = first @ ops.reshape(self.kernel, (first.shape[-1], -1))
@@ -80,11 +83,11 @@ class TensorFusion(keras.layers.Layer):
             output = ops.einsum("bi,bir->br", x, output)
         return output
 
-    def _after_one(self, x):
+    def _after_one(self, x: Tensor) -> Tensor:
         return ops.concatenate([ops.ones_like(x[:, :1]), x], axis=-1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return (input_shape[0][0], self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units}

@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -5,6 +7,8 @@ from keras_fusion.layers.bilinear_checks import check_ndim
 from keras_fusion.layers.bilinear_checks import check_sizes
 from keras_fusion.layers.input_checks import check_channels
 from keras_fusion.layers.precision import at_least_float32
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -59,14 +63,20 @@ class TextConvolution(keras.layers.Layer):
       of LINGUNET; kernels larger than 1 are our generalization.
     """
 
-    def __init__(self, filters, kernel_size=1, normalize=True, **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int = 1,
+        normalize: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_sizes(filters=filters, kernel_size=kernel_size)
         self.filters = filters
         self.kernel_size = kernel_size
         self.normalize = normalize
 
-    def build(self, inputs_shape, conditioning_shape):
+    def build(self, inputs_shape: Shape, conditioning_shape: Shape) -> None:
         check_ndim(self, {"inputs": inputs_shape}, 4, 4)
         check_ndim(self, {"conditioning": conditioning_shape}, 2, 2)
         self._taps = self.kernel_size**2 * check_channels(
@@ -78,14 +88,14 @@ class TextConvolution(keras.layers.Layer):
         features = check_channels(self, conditioning_shape, -1)
         self.affine.build((None, features))
 
-    def call(self, inputs, conditioning):
+    def call(self, inputs: Tensor, conditioning: Tensor) -> Tensor:
         # (batch, taps, filters), taps being places and channels
         kernels = ops.reshape(
             self._kernels(conditioning), (-1, self._taps, self.filters)
         )
         return ops.einsum("bhwt,btf->bhwf", self._patches(inputs), kernels)
 
-    def _kernels(self, conditioning):
+    def _kernels(self, conditioning: Tensor) -> Tensor:
         kernels = self.affine(conditioning)
         if self.normalize:
             # Squares overflow half precision.
@@ -95,7 +105,7 @@ class TextConvolution(keras.layers.Layer):
             kernels = kernels * ops.rsqrt(ops.maximum(squares, 1e-12))
         return ops.cast(kernels, self.compute_dtype)
 
-    def _patches(self, maps):
+    def _patches(self, maps: Tensor) -> Tensor:
         """The neighborhood of each pixel, `(batch, height, width, taps)`."""
         size = self.kernel_size
         if size == 1:
@@ -111,10 +121,12 @@ class TextConvolution(keras.layers.Layer):
         ]
         return ops.concatenate(shifted, axis=-1)
 
-    def compute_output_shape(self, inputs_shape, conditioning_shape):
+    def compute_output_shape(
+        self, inputs_shape: Shape, conditioning_shape: Shape
+    ) -> Shape:
         return (*inputs_shape[:-1], self.filters)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "filters": self.filters,

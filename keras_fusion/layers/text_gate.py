@@ -1,9 +1,13 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_fusion.layers.channel_gates import gate_channels
 from keras_fusion.layers.channel_gates import mean_over_positions
 from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -55,7 +59,7 @@ class TextGate(keras.layers.Layer):
       the gates without a text.
     """
 
-    def __init__(self, ratio=16, **kwargs):
+    def __init__(self, ratio: int = 16, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if ratio < 1:
             raise ValueError(
@@ -63,7 +67,7 @@ class TextGate(keras.layers.Layer):
             )
         self.ratio = ratio
 
-    def build(self, inputs_shape, conditioning_shape):
+    def build(self, inputs_shape: Shape, conditioning_shape: Shape) -> None:
         channels = check_channels(self, inputs_shape, -1)
         features = check_channels(self, conditioning_shape, -1)
         if len(conditioning_shape) != 2:
@@ -88,13 +92,15 @@ class TextGate(keras.layers.Layer):
         )
         self.excite.build((None, self.squeeze.units))
 
-    def call(self, inputs, conditioning):
+    def call(self, inputs: Tensor, conditioning: Tensor) -> Tensor:
         mean = mean_over_positions(inputs)
         both = ops.concatenate([mean, conditioning], axis=-1)
         return gate_channels(inputs, self.excite(self.squeeze(both)))
 
-    def compute_output_shape(self, inputs_shape, conditioning_shape):
+    def compute_output_shape(
+        self, inputs_shape: Shape, conditioning_shape: Shape
+    ) -> Shape:
         return tuple(inputs_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "ratio": self.ratio}

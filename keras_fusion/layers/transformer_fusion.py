@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -5,6 +7,9 @@ from keras_fusion.layers.bilinear_checks import check_sizes
 from keras_fusion.layers.input_checks import check_channels
 from keras_fusion.layers.input_checks import check_modalities
 from keras_fusion.layers.missing_modality_token import check_presence
+from keras_fusion.types import Activation
+from keras_fusion.types import Shape
+from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -77,14 +82,14 @@ class TransformerFusion(keras.layers.Layer):
 
     def __init__(
         self,
-        units,
-        num_heads=4,
-        num_blocks=2,
-        expansion=4,
-        dropout=0.0,
-        seed=None,
-        **kwargs,
-    ):
+        units: int,
+        num_heads: int = 4,
+        num_blocks: int = 2,
+        expansion: int = 4,
+        dropout: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_sizes(
             units=units,
@@ -105,7 +110,9 @@ class TransformerFusion(keras.layers.Layer):
         self.seed = seed
         self.supports_masking = True
 
-    def build(self, inputs_shape, presence_shape=None):
+    def build(
+        self, inputs_shape: list[Shape], presence_shape: Shape | None = None
+    ) -> None:
         check_modalities(self, inputs_shape)
         if presence_shape is not None:
             check_presence(self, presence_shape, len(inputs_shape))
@@ -145,7 +152,13 @@ class TransformerFusion(keras.layers.Layer):
             self.dropout, seed=self.seed, dtype=self.dtype_policy
         )
 
-    def _dense(self, name, width, units=None, activation=None):
+    def _dense(
+        self,
+        name: str,
+        width: int,
+        units: int | None = None,
+        activation: Activation = None,
+    ) -> keras.layers.Dense:
         dense = keras.layers.Dense(
             units or self.units,
             activation=activation,
@@ -155,14 +168,14 @@ class TransformerFusion(keras.layers.Layer):
         dense.build((None, None, width))
         return dense
 
-    def _norm(self, name):
+    def _norm(self, name: str) -> keras.layers.LayerNormalization:
         norm = keras.layers.LayerNormalization(
             epsilon=1e-6, dtype=self.dtype_policy, name=name
         )
         norm.build((None, None, self.units))
         return norm
 
-    def _attention(self, name):
+    def _attention(self, name: str) -> keras.layers.MultiHeadAttention:
         # A bias of the keys would get no gradient: softmax cancels it.
         attention = keras.layers.MultiHeadAttention(
             self.num_heads,
@@ -177,12 +190,12 @@ class TransformerFusion(keras.layers.Layer):
 
     def call(
         self,
-        inputs,
-        presence=None,
-        training=False,
-        mask=None,
-        inputs_mask=None,
-    ):
+        inputs: list[Tensor],
+        presence: Tensor | None = None,
+        training: bool = False,
+        mask: list[Tensor | None] | None = None,
+        inputs_mask: list[Tensor | None] | None = None,
+    ) -> Tensor:
         # Keras hands over the masks of the inputs as `mask` where they are the
         # only tensors of a call, and else as `inputs_mask`.
         masks = mask or inputs_mask or [None] * len(inputs)
@@ -207,7 +220,12 @@ class TransformerFusion(keras.layers.Layer):
             tokens = tokens + self.dropping(update, training=training)
         return self.output_norm(tokens[:, 0])
 
-    def _attended(self, tokens, presence, masks):
+    def _attended(
+        self,
+        tokens: list[Tensor],
+        presence: Tensor | None,
+        masks: list[Tensor | None],
+    ) -> Tensor | None:
         # (batch, 1, fusion token and tokens), or None where all are there
         if presence is None and all(m is None for m in masks):
             return None
@@ -222,13 +240,15 @@ class TransformerFusion(keras.layers.Layer):
             attended.append(there)
         return ops.expand_dims(ops.concatenate(attended, axis=1), 1)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         return None
 
-    def compute_output_shape(self, inputs_shape, presence_shape=None):
+    def compute_output_shape(
+        self, inputs_shape: list[Shape], presence_shape: Shape | None = None
+    ) -> Shape:
         return (inputs_shape[0][0], self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,
