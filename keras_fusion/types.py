@@ -1,6 +1,7 @@
 """Names for what signatures of the library take and return."""
 
 from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 from typing import TypeAlias
 
@@ -9,6 +10,9 @@ Tensor: TypeAlias = Any
 
 Shape: TypeAlias = tuple[int | None, ...]
 """Axis lengths; None is an axis of any length."""
+
+Padding: TypeAlias = str | Sequence[tuple[int, int]]
+"""A name, or `(before, after)` for each axis of positions."""
 
 Activation: TypeAlias = str | Callable[[Tensor], Tensor] | None
 """What `keras.activations.get` takes."""

@@ -4,9 +4,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_ndim
-from keras_fusion.layers.bilinear_checks import check_sizes
-from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_ndim
+from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.layers.query_chunks import map_queries
 from keras_fusion.types import Activation
@@ -113,8 +113,8 @@ class BilinearAttention(keras.layers.Layer):
         check_sizes(rank=rank, num_glimpses=num_glimpses)
         if (hidden_units is None) != (out_activation is None):
             raise ValueError(
-                "`hidden_units` and `out_activation` need each other: linear "
-                "hidden units would not change the attention. Received: "
+                "`hidden_units` and `out_activation` must be given together: "
+                "linear hidden units would not change the attention. Received: "
                 f"hidden_units={hidden_units}, out_activation={out_activation}"
             )
         if hidden_units is not None:
@@ -131,11 +131,17 @@ class BilinearAttention(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, query_shape: Shape, value_shape: Shape) -> None:
-        check_ndim(self, {"query": query_shape}, 2, 3)
-        check_ndim(self, {"value": value_shape}, 3)
+        check_ndim(self, query_shape, 2, 3, "query")
+        check_ndim(self, value_shape, 3, name="value")
         kernels = {
-            "value_kernel": (check_channels(self, value_shape, -1), self.rank),
-            "query_kernel": (check_channels(self, query_shape, -1), self.rank),
+            "value_kernel": (
+                check_channels(self, value_shape, -1, "value"),
+                self.rank,
+            ),
+            "query_kernel": (
+                check_channels(self, query_shape, -1, "query"),
+                self.rank,
+            ),
         }
         width = self.rank
         if self.hidden_units is not None:

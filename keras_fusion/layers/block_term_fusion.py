@@ -4,8 +4,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_sizes
-from keras_fusion.layers.bilinear_checks import check_vectors
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.argument_validation import check_vectors
 from keras_fusion.layers.power_normalization import power_normalize
 from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.types import Shape
@@ -93,11 +93,10 @@ class BlockTermFusion(keras.layers.Layer):
         last = projection_units - size * (num_blocks - 1)
         if last < 1:
             raise ValueError(
-                f"{num_blocks} blocks of {size} do not fit into "
-                f"`projection_units`: the last would be empty. Received: "
-                f"projection_units={projection_units}, "
-                f"num_blocks={num_blocks}. Use at most "
-                f"{-(-projection_units // size)} blocks or more units."
+                "`num_blocks` must be at most "
+                f"{-(-projection_units // size)}, or the last block of {size} "
+                f"would be empty. Received: num_blocks={num_blocks}, "
+                f"projection_units={projection_units}"
             )
         self.units = units
         self.projection_units = projection_units

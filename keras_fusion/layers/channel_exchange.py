@@ -7,9 +7,10 @@ import numpy as np
 from keras import ops
 
 from keras_fusion.distribution import replicas
-from keras_fusion.layers.input_checks import check_channels
-from keras_fusion.layers.input_checks import check_modalities
-from keras_fusion.layers.input_checks import check_same_shape
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_modalities
+from keras_fusion.layers.argument_validation import check_not_negative
+from keras_fusion.layers.argument_validation import check_same_shape
 from keras_fusion.types import Initializer
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
@@ -115,11 +116,7 @@ class ChannelExchange(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, value in {"threshold": threshold, "l1": l1}.items():
-            if value < 0:
-                raise ValueError(
-                    f"`{name}` must be at least 0. Received: {name}={value}"
-                )
+        check_not_negative(threshold=threshold, l1=l1)
         if normalization not in ("batch", "instance"):
             raise ValueError(
                 '`normalization` must be "batch" or "instance". '
@@ -148,9 +145,9 @@ class ChannelExchange(keras.layers.Layer):
             self._reduction_axes.remove(0)
             if not self._reduction_axes:
                 raise ValueError(
-                    f"{self.name} with instance normalization needs a "
-                    "position axis besides batch and channels. Received: "
-                    f"input shape {tuple(input_shape[0])}. "
+                    f"`inputs` of {self.name} must have a position axis for "
+                    "instance normalization, besides batch and channels. "
+                    f"Received: inputs_shape={tuple(input_shape[0])}. "
                     'Use `normalization="batch"`.'
                 )
         self._channel_shape = [1] * ndim

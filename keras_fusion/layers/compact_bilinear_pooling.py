@@ -6,8 +6,8 @@ from typing import TypeAlias
 import keras
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_sizes
-from keras_fusion.layers.bilinear_checks import check_vectors
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.argument_validation import check_vectors
 from keras_fusion.layers.power_normalization import power_normalize
 from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.types import Shape

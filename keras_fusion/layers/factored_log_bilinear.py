@@ -4,10 +4,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_sizes
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.argument_validation import check_vector
 from keras_fusion.layers.log_bilinear_context import beside_positions
 from keras_fusion.layers.log_bilinear_context import check_context
-from keras_fusion.layers.log_bilinear_context import check_modality
 from keras_fusion.layers.log_bilinear_context import predict_embedding
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
@@ -97,7 +97,7 @@ class FactoredLogBilinear(keras.layers.Layer):
 
     def build(self, context_shape: Shape, modality_shape: Shape) -> None:
         positions = check_context(self, context_shape)
-        features = check_modality(self, modality_shape)
+        features = check_vector(self, modality_shape, "modality")
         width = self.embedding_size
         shapes = {
             "word_factors": (self.vocabulary_size, self.factors),

@@ -4,8 +4,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_sizes
-from keras_fusion.layers.bilinear_checks import check_vectors
+from keras_fusion.layers.argument_validation import check_multiple
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.argument_validation import check_vectors
 from keras_fusion.layers.power_normalization import power_normalize
 from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.types import Shape
@@ -90,11 +91,7 @@ class FactorizedBilinearPooling(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         check_sizes(units=units, rank=rank, num_blocks=num_blocks)
-        if units % num_blocks:
-            raise ValueError(
-                "`units` must be divisible by `num_blocks`. "
-                f"Received: units={units}, num_blocks={num_blocks}"
-            )
+        check_multiple("units", units, "num_blocks", num_blocks)
         self.units = units
         self.rank = rank
         self.num_blocks = num_blocks

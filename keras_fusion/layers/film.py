@@ -3,7 +3,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_vector
 from keras_fusion.types import Initializer
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
@@ -75,13 +76,7 @@ class FiLM(keras.layers.Layer):
 
     def build(self, inputs_shape: Shape, conditioning_shape: Shape) -> None:
         channels = check_channels(self, inputs_shape, self.axis)
-        if len(conditioning_shape) != 2:
-            raise ValueError(
-                f"{self.name} expects `conditioning` of shape "
-                "(batch, features). "
-                f"Received: shape {tuple(conditioning_shape)}. "
-                "Pool or flatten the other axes first."
-            )
+        check_vector(self, conditioning_shape, "conditioning")
         self._channel_shape = [1] * (len(inputs_shape) - 1)
         self._channel_shape[self.axis % len(inputs_shape) - 1] = channels
         self.generator = keras.layers.Dense(

@@ -3,9 +3,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_ndim
-from keras_fusion.layers.bilinear_checks import check_sizes
-from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_ndim
+from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -70,7 +70,7 @@ class GatedGraph(keras.layers.Layer):
         self.num_steps = num_steps
 
     def build(self, input_shape: Shape) -> None:
-        check_ndim(self, {"inputs": input_shape}, 3, 3)
+        check_ndim(self, input_shape, 3, 3)
         classes = check_channels(self, input_shape, 1)
         features = check_channels(self, input_shape, -1)
         self.adjacency = self.add_weight(

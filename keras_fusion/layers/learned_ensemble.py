@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_fusion.layers.input_checks import check_modalities
-from keras_fusion.layers.input_checks import check_same_shape
+from keras_fusion.layers.argument_validation import check_modalities
+from keras_fusion.layers.argument_validation import check_same_shape
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 

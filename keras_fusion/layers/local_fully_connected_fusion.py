@@ -4,9 +4,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_ndim
-from keras_fusion.layers.bilinear_checks import check_sizes
-from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_ndim
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.argument_validation import check_vector
 from keras_fusion.types import Activation
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
@@ -83,10 +84,9 @@ class LocalFullyConnectedFusion(keras.layers.Layer):
         self.activation = keras.activations.get(activation)
 
     def build(self, inputs_shape: Shape, conditioning_shape: Shape) -> None:
-        check_ndim(self, {"inputs": inputs_shape}, 3)
-        check_ndim(self, {"conditioning": conditioning_shape}, 2, 2)
+        check_ndim(self, inputs_shape, 3)
         channels = check_channels(self, inputs_shape, -1)
-        features = check_channels(self, conditioning_shape, -1)
+        features = check_vector(self, conditioning_shape, "conditioning")
         self.text = self._dense("text", self.units[0], features, use_bias=False)
         self.cells = [
             self._dense(f"cell_{n}", units, width)

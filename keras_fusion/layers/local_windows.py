@@ -7,7 +7,6 @@ finite stays within the windows that hold it.
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
-from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -15,9 +14,6 @@ from keras import ops
 
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
-
-Padding: TypeAlias = str | Sequence[tuple[int, int]]
-"""A name, or `(before, after)` for each axis of positions."""
 
 
 class Axis(NamedTuple):
@@ -44,37 +40,6 @@ class Axis(NamedTuple):
         """Places `(windows, kernel_size)` along the padded axis."""
         starts: np.ndarray = np.arange(self.windows) * self.stride
         return starts[:, None] + np.arange(self.kernel_size) * self.dilation
-
-
-def check_sizes(
-    name: str, value: int | Sequence[int], rank: int
-) -> tuple[int, ...]:
-    """Returns `value` as a tuple of `rank` positive integers."""
-    sizes = (value,) * rank if isinstance(value, int) else tuple(value)
-    if len(sizes) != rank or any(size < 1 for size in sizes):
-        raise ValueError(
-            f"`{name}` must be a positive integer, or {rank} of them. "
-            f"Received: {name}={value}"
-        )
-    return sizes
-
-
-def check_padding(padding: Padding, rank: int) -> Padding:
-    """Returns `padding` in lower case, or as a tuple of pairs."""
-    names = ["valid", "same", "causal"][: 3 if rank == 1 else 2]
-    if isinstance(padding, str):
-        if padding.lower() in names:
-            return padding.lower()
-    else:
-        pairs = tuple((*pair,) for pair in padding)
-        if len(pairs) == rank and all(
-            len(pair) == 2 and min(pair) >= 0 for pair in pairs
-        ):
-            return pairs
-    raise ValueError(
-        f"`padding` must be one of {names} or a tuple of {rank} pairs "
-        f"(before, after). Received: padding={padding}"
-    )
 
 
 def plan_axis(

@@ -8,12 +8,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_known_sizes
+from keras_fusion.layers.argument_validation import check_multiple
+from keras_fusion.layers.argument_validation import check_ndim
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.argument_validation import standardize_data_format
+from keras_fusion.layers.argument_validation import standardize_padding
+from keras_fusion.layers.argument_validation import standardize_tuple
 from keras_fusion.layers.local_matrix import matrix_places
 from keras_fusion.layers.local_windows import Axis
-from keras_fusion.layers.local_windows import Padding
-from keras_fusion.layers.local_windows import check_padding
-from keras_fusion.layers.local_windows import check_sizes
 from keras_fusion.layers.local_windows import count_pieces
 from keras_fusion.layers.local_windows import multiply_windows
 from keras_fusion.layers.local_windows import multiply_windows_in_pieces
@@ -22,6 +26,7 @@ from keras_fusion.layers.position_fans import scale_to_position
 from keras_fusion.types import Activation
 from keras_fusion.types import Constraint
 from keras_fusion.types import Initializer
+from keras_fusion.types import Padding
 from keras_fusion.types import Regularizer
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
@@ -56,11 +61,20 @@ class LocallyConnected(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        check_sizes(filters=filters, groups=groups, patch_limit=patch_limit)
+        check_multiple("filters", filters, "groups", groups)
+        if implementation not in (1, 2, 3):
+            raise ValueError(
+                "`implementation` must be 1, 2 or 3, as in Keras 2. "
+                f"Received: implementation={implementation}"
+            )
         self.filters = filters
-        self.kernel_size = check_sizes("kernel_size", kernel_size, self.rank)
-        self.strides = check_sizes("strides", strides, self.rank)
-        self.padding = check_padding(padding, self.rank)
-        self.data_format = data_format or keras.config.image_data_format()
+        self.kernel_size = standardize_tuple(
+            "kernel_size", kernel_size, self.rank
+        )
+        self.strides = standardize_tuple("strides", strides, self.rank)
+        self.padding = standardize_padding(padding, self.rank)
+        self.data_format = standardize_data_format(data_format)
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
@@ -70,37 +84,13 @@ class LocallyConnected(keras.layers.Layer):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
         self.implementation = implementation
-        self.dilation_rate = check_sizes(
+        self.dilation_rate = standardize_tuple(
             "dilation_rate", dilation_rate, self.rank
         )
         self.groups = groups
         self.legacy_same = legacy_same
         self.patch_limit = patch_limit
-        self._check_arguments()
         self._channels_first = self.data_format == "channels_first"
-
-    def _check_arguments(self) -> None:
-        for name in ("filters", "groups", "patch_limit"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"`{name}` must be at least 1. "
-                    f"Received: {name}={getattr(self, name)}"
-                )
-        if self.filters % self.groups:
-            raise ValueError(
-                "`filters` must be a multiple of `groups`. Received: "
-                f"filters={self.filters}, groups={self.groups}"
-            )
-        if self.data_format not in ("channels_last", "channels_first"):
-            raise ValueError(
-                '`data_format` must be "channels_last" or "channels_first". '
-                f"Received: data_format={self.data_format}"
-            )
-        if self.implementation not in (1, 2, 3):
-            raise ValueError(
-                "`implementation` must be 1, 2 or 3, as in Keras 2. "
-                f"Received: implementation={self.implementation}"
-            )
 
     def build(self, input_shape: Shape) -> None:
         axes = self._plan(input_shape)
@@ -142,28 +132,17 @@ class LocallyConnected(keras.layers.Layer):
         self, input_shape: Shape, legacy_same: bool | None = None
     ) -> tuple[Axis, ...]:
         """Checks the shape of the input and places the windows in it."""
-        if len(input_shape) != self.rank + 2:
-            raise ValueError(
-                f"{self.name} expects {self.rank + 2} dimensions: batch, "
-                f"channels and {self.rank} of positions. "
-                f"Received: input_shape={tuple(input_shape)}"
-            )
+        check_ndim(self, input_shape, self.rank + 2, self.rank + 2)
         axis = 1 if self._channels_first else -1
         channels = check_channels(self, input_shape, axis)
+        check_multiple("channels", channels, "groups", self.groups)
+        check_known_sizes(
+            self,
+            input_shape,
+            "Set all dimensions but the batch in `keras.Input`.",
+        )
         first = 2 if self._channels_first else 1
         sizes = tuple(input_shape[first : first + self.rank])
-        if None in sizes:
-            raise ValueError(
-                f"{self.name} has weights for every position and needs to "
-                "know how many there are. Received: "
-                f"input_shape={tuple(input_shape)}. "
-                "Set all dimensions but the batch in `keras.Input`."
-            )
-        if channels % self.groups:
-            raise ValueError(
-                "The number of channels must be a multiple of `groups`. "
-                f"Received: {channels} channels, groups={self.groups}"
-            )
         if legacy_same is None:
             legacy_same = self.legacy_same
         axes = tuple(
@@ -181,8 +160,8 @@ class LocallyConnected(keras.layers.Layer):
         )
         if any(axis.windows < 1 for axis in axes):
             raise ValueError(
-                f"{self.name} has windows that are larger than its input. "
-                f"Received: input_shape={tuple(input_shape)}, kernel_size="
+                f"`inputs` of {self.name} must not be smaller than a window. "
+                f"Received: inputs_shape={tuple(input_shape)}, kernel_size="
                 f"{self.kernel_size}, dilation_rate={self.dilation_rate}. "
                 'Use a smaller window, or padding="same".'
             )
@@ -256,8 +235,8 @@ class LocallyConnected(keras.layers.Layer):
         convolution = getattr(keras.layers, f"Conv{cls.rank}D")
         if not isinstance(conv, convolution) or not conv.built:
             raise ValueError(
-                f"{cls.__name__}.from_conv expects a built "
-                f"keras.layers.{convolution.__name__}. Received: {conv}"
+                "`conv` must be a built "
+                f"keras.layers.{convolution.__name__}. Received: conv={conv}"
             )
         layer = cls.from_config({**conv.get_config(), "name": None})
         layer.build(input_shape)

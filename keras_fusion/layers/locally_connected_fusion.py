@@ -4,9 +4,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_fusion.layers.input_checks import check_channels
-from keras_fusion.layers.input_checks import check_modalities
-from keras_fusion.layers.input_checks import check_same_shape
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_known_sizes
+from keras_fusion.layers.argument_validation import check_modalities
+from keras_fusion.layers.argument_validation import check_same_shape
 from keras_fusion.types import Activation
 from keras_fusion.types import Initializer
 from keras_fusion.types import Regularizer
@@ -95,14 +96,12 @@ class LocallyConnectedFusion(keras.layers.Layer):
         branches = len(input_shape)
         places = (check_channels(self, input_shape[0], -1),)
         if self.per_position:
+            check_known_sizes(
+                self,
+                input_shape[0],
+                "Set them in `keras.Input`, or pass `per_position=False`.",
+            )
             places = tuple(input_shape[0][1:])
-            if None in places:
-                raise ValueError(
-                    f"{self.name} has weights for every position and needs "
-                    "to know how many there are. Received: input shape "
-                    f"{tuple(input_shape[0])}. Set the sizes in "
-                    "`keras.Input`, or `per_position=False`."
-                )
         self.kernel = self.add_weight(
             shape=(*places, branches),
             initializer=self.kernel_initializer

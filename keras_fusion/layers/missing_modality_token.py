@@ -3,8 +3,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.input_checks import check_channels
-from keras_fusion.layers.input_checks import check_modalities
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_modalities
+from keras_fusion.layers.argument_validation import check_presence
 from keras_fusion.types import Initializer
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
@@ -91,15 +92,3 @@ class MissingModalityToken(keras.layers.Layer):
             **super().get_config(),
             "initializer": keras.initializers.serialize(self.initializer),
         }
-
-
-def check_presence(
-    layer: keras.layers.Layer, shape: Shape, modalities: int
-) -> None:
-    """Raises unless there is one column for each modality."""
-    if len(shape) != 2 or shape[1] != modalities:
-        raise ValueError(
-            f"{layer.name} expects `presence` of shape (batch, {modalities}), "
-            "one column for each modality. "
-            f"Received: shape {tuple(shape)}"
-        )

@@ -3,7 +3,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.input_checks import check_modalities
+from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.replica_seed_generator import ReplicaSeedGenerator
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor

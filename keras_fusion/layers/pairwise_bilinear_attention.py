@@ -3,9 +3,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_ndim
-from keras_fusion.layers.bilinear_checks import check_sizes
-from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_ndim
+from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.types import Activation
 from keras_fusion.types import Shape
@@ -96,9 +96,10 @@ class PairwiseBilinearAttention(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, query_shape: Shape, value_shape: Shape) -> None:
-        check_ndim(self, {"query": query_shape, "value": value_shape}, 3, 3)
-        query_width = check_channels(self, query_shape, -1)
-        value_width = check_channels(self, value_shape, -1)
+        check_ndim(self, query_shape, 3, 3, "query")
+        check_ndim(self, value_shape, 3, 3, "value")
+        query_width = check_channels(self, query_shape, -1, "query")
+        value_width = check_channels(self, value_shape, -1, "value")
         attention_rank = self.attention_rank or 3 * self.rank
         glimpses = range(self.num_glimpses)
         self.query_attention = self._dense(

@@ -10,9 +10,9 @@ import numpy as np
 from keras import ops
 
 from keras_fusion.distribution import replicas
-from keras_fusion.layers.input_checks import check_channels
-from keras_fusion.layers.input_checks import check_modalities
-from keras_fusion.layers.missing_modality_token import check_presence
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_modalities
+from keras_fusion.layers.argument_validation import check_presence
 from keras_fusion.losses import RefinerCosineLoss
 from keras_fusion.types import Activation
 from keras_fusion.types import Shape
@@ -135,8 +135,8 @@ class Refiner(keras.layers.Layer):
         fused_shape = self.compute_output_shape(inputs_shape)
         if len(fused_shape) != 2:
             raise ValueError(
-                f"{self.name} expects its fusion to give one vector a sample, "
-                f"of shape (batch, units). Received: {fused_shape}. "
+                f"`fusion` of {self.name} must give one vector for each "
+                f"sample, of shape (batch, units). Received: {fused_shape}. "
                 "Pool positions away before or in the fusion."
             )
         targets_shape = targets_shape or inputs_shape
@@ -154,8 +154,8 @@ class Refiner(keras.layers.Layer):
     ) -> None:
         if len(values) != len(inputs_shape):
             raise ValueError(
-                f"{self.name} expects `{name}` to hold one item for each of "
-                f"{len(inputs_shape)} modalities. Received: {values}"
+                f"`{name}` of {self.name} must hold one item for each of "
+                f"{len(inputs_shape)} modalities. Received: {name}={values}"
             )
 
     def _add_defuser(self, modality: int, shape: Shape, features: int) -> None:
@@ -219,9 +219,9 @@ class Refiner(keras.layers.Layer):
         features = math.prod(target.shape[1:])
         if features != reconstruction.shape[-1]:
             raise ValueError(
-                f"{self.name} was built to rebuild "
-                f"{reconstruction.shape[-1]} features of a modality. "
-                f"Received: a target of shape {tuple(target.shape)}. "
+                f"`targets` of {self.name} must have the "
+                f"{reconstruction.shape[-1]} features that the layer was built "
+                f"to rebuild. Received: target_shape={tuple(target.shape)}. "
                 "Call it with the same kind of `targets` every time."
             )
         target = ops.cast(target, "float32")
@@ -240,8 +240,8 @@ class Refiner(keras.layers.Layer):
         values = loss(target, reconstruction)
         if values.ndim != 1:
             raise ValueError(
-                f"{self.name} expects a loss with one value for each sample. "
-                f"Received: {self.loss} with values of shape "
+                f"`loss` of {self.name} must give one value for each sample. "
+                f"Received: loss={self.loss} with values of shape "
                 f"{tuple(values.shape)}. Do not reduce over the batch."
             )
         return values
@@ -273,9 +273,10 @@ class Refiner(keras.layers.Layer):
         """
         if self.compute_dtype in ("float16", "bfloat16"):
             raise ValueError(
-                f"{self.name} measures its graph by small differences, which "
-                f"{self.compute_dtype} rounds away. Rebuild the layer with "
-                '`dtype="float32"` and the same weights.'
+                f"`dtype` of {self.name} must be at least float32, as half "
+                "precision rounds away the small differences that measure the "
+                f"graph. Received: dtype={self.compute_dtype}. "
+                "Make the layer anew with the same weights."
             )
         inputs = [
             np.array(ops.convert_to_numpy(x), "float32", order="C")

@@ -2,9 +2,10 @@ from typing import Any
 
 import keras
 
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.channel_gates import gate_channels
 from keras_fusion.layers.channel_gates import mean_over_positions
-from keras_fusion.layers.input_checks import check_channels
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -56,10 +57,7 @@ class SqueezeExcite(keras.layers.Layer):
 
     def __init__(self, ratio: int = 16, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if ratio < 1:
-            raise ValueError(
-                f"`ratio` must be at least 1. Received: ratio={ratio}"
-            )
+        check_sizes(ratio=ratio)
         self.ratio = ratio
 
     def build(self, input_shape: Shape) -> None:

@@ -3,8 +3,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.input_checks import check_channels
-from keras_fusion.layers.input_checks import check_modalities
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_modalities
+from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -61,15 +62,15 @@ class SqueezeExciteFusion(keras.layers.Layer):
 
     def __init__(self, ratio: int = 16, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if ratio < 1:
-            raise ValueError(
-                f"`ratio` must be at least 1. Received: ratio={ratio}"
-            )
+        check_sizes(ratio=ratio)
         self.ratio = ratio
 
     def build(self, input_shape: list[Shape]) -> None:
         check_modalities(self, input_shape)
-        widths = [check_channels(self, shape, -1) for shape in input_shape]
+        widths = [
+            check_channels(self, shape, -1, f"inputs[{m}]")
+            for m, shape in enumerate(input_shape)
+        ]
         self.squeeze = keras.layers.Dense(
             max(1, sum(widths) // self.ratio),
             activation="relu",

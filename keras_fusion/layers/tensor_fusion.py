@@ -4,8 +4,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_sizes
-from keras_fusion.layers.bilinear_checks import check_vectors
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.argument_validation import check_vectors
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 

@@ -3,10 +3,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_sizes
-from keras_fusion.layers.input_checks import check_channels
-from keras_fusion.layers.input_checks import check_modalities
-from keras_fusion.layers.missing_modality_token import check_presence
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_modalities
+from keras_fusion.layers.argument_validation import check_multiple
+from keras_fusion.layers.argument_validation import check_ndim
+from keras_fusion.layers.argument_validation import check_presence
+from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.types import Activation
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
@@ -97,11 +99,7 @@ class TransformerFusion(keras.layers.Layer):
             num_blocks=num_blocks,
             expansion=expansion,
         )
-        if units % num_heads:
-            raise ValueError(
-                "`units` must be a multiple of `num_heads`. "
-                f"Received: units={units}, num_heads={num_heads}"
-            )
+        check_multiple("units", units, "num_heads", num_heads)
         self.units = units
         self.num_heads = num_heads
         self.num_blocks = num_blocks
@@ -116,16 +114,20 @@ class TransformerFusion(keras.layers.Layer):
         check_modalities(self, inputs_shape)
         if presence_shape is not None:
             check_presence(self, presence_shape, len(inputs_shape))
-        for shape in inputs_shape:
-            if len(shape) not in (2, 3):
-                raise ValueError(
-                    f"{self.name} expects vectors (batch, features) or "
-                    "sequences (batch, tokens, features). "
-                    f"Received: {[tuple(shape) for shape in inputs_shape]}. "
-                    "Flatten positions into one axis of tokens first."
-                )
+        for m, shape in enumerate(inputs_shape):
+            check_ndim(
+                self,
+                shape,
+                2,
+                3,
+                f"inputs[{m}]",
+                "Flatten positions into one axis of tokens first.",
+            )
         self.projections = [
-            self._dense(f"projection_{m}", check_channels(self, shape, -1))
+            self._dense(
+                f"projection_{m}",
+                check_channels(self, shape, -1, f"inputs[{m}]"),
+            )
             for m, shape in enumerate(inputs_shape)
         ]
         self.fusion_token = self.add_weight(
