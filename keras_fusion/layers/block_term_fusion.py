@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
+from keras_fusion.layers.built_dense import built_dense
 from keras_fusion.layers.power_normalization import power_normalize
 from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.types import Shape
@@ -116,21 +117,16 @@ class BlockTermFusion(keras.layers.Layer):
     def build(self, input_shape: list[Shape]) -> None:
         widths = check_vectors(self, input_shape)
         self.projections = [
-            self._dense(f"projection_{m}", self.projection_units, width)
+            built_dense(self, f"projection_{m}", self.projection_units, width)
             for m, width in enumerate(widths)
         ]
         self.cores = [
             [self._core(kind, m) for m in range(len(widths))]
             for kind in range(len(self._kinds))
         ]
-        self.output_projection = self._dense(
-            "output", self.units, self.projection_units
+        self.output_projection = built_dense(
+            self, "output", self.units, self.projection_units
         )
-
-    def _dense(self, name: str, units: int, width: int) -> keras.layers.Dense:
-        dense = keras.layers.Dense(units, dtype=self.dtype_policy, name=name)
-        dense.build((None, width))
-        return dense
 
     def _core(self, kind: int, m: int) -> keras.layers.EinsumDense:
         count, size = self._kinds[kind]

@@ -7,6 +7,7 @@ from keras import ops
 from keras_fusion.layers.argument_validation import check_multiple
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
+from keras_fusion.layers.built_dense import built_dense
 from keras_fusion.layers.power_normalization import power_normalize
 from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.types import Shape
@@ -101,16 +102,16 @@ class FactorizedBilinearPooling(keras.layers.Layer):
         self.seed = seed
 
     def build(self, input_shape: list[Shape]) -> None:
-        self.projections = []
-        for m, width in enumerate(check_vectors(self, input_shape)):
-            projection = keras.layers.Dense(
+        self.projections = [
+            built_dense(
+                self,
+                f"projection_{m}",
                 self.units * self.rank,
+                width,
                 use_bias=self.projection_bias,
-                dtype=self.dtype_policy,
-                name=f"projection_{m}",
             )
-            projection.build((None, width))
-            self.projections.append(projection)
+            for m, width in enumerate(check_vectors(self, input_shape))
+        ]
         # Squares and more of activations overflow half precision.
         self._wide = at_least_float32(self.compute_dtype)
         self.dropouts = keras.layers.Dropout(

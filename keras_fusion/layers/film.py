@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_vector
+from keras_fusion.layers.built_dense import built_dense
 from keras_fusion.types import Initializer
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
@@ -76,16 +77,16 @@ class FiLM(keras.layers.Layer):
 
     def build(self, inputs_shape: Shape, conditioning_shape: Shape) -> None:
         channels = check_channels(self, inputs_shape, self.axis)
-        check_vector(self, conditioning_shape, "conditioning")
+        features = check_vector(self, conditioning_shape, "conditioning")
         self._channel_shape = [1] * (len(inputs_shape) - 1)
         self._channel_shape[self.axis % len(inputs_shape) - 1] = channels
-        self.generator = keras.layers.Dense(
+        self.generator = built_dense(
+            self,
+            "generator",
             2 * channels,
+            features,
             kernel_initializer=self.kernel_initializer,
-            dtype=self.dtype_policy,
-            name="generator",
         )
-        self.generator.build(conditioning_shape)
 
     def call(self, inputs: Tensor, conditioning: Tensor) -> Tensor:
         scale, shift = ops.split(self.generator(conditioning), 2, axis=-1)

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
+from keras_fusion.layers.built_dense import built_dense
 from keras_fusion.types import Activation
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
@@ -87,18 +88,15 @@ class GatedMultimodalUnit(keras.layers.Layer):
     def build(self, input_shape: list[Shape]) -> None:
         widths = check_vectors(self, input_shape)
         self.proposals = [
-            self._dense(f"proposal_{m}", self.units, width)
+            built_dense(
+                self, f"proposal_{m}", self.units, width, use_bias=False
+            )
             for m, width in enumerate(widths)
         ]
         gates = len(widths) - 1 if self.tied_gates else len(widths)
-        self.gate = self._dense("gate", gates * self.units, sum(widths))
-
-    def _dense(self, name: str, units: int, width: int) -> keras.layers.Dense:
-        dense = keras.layers.Dense(
-            units, use_bias=False, dtype=self.dtype_policy, name=name
+        self.gate = built_dense(
+            self, "gate", gates * self.units, sum(widths), use_bias=False
         )
-        dense.build((None, width))
-        return dense
 
     def call(self, inputs: list[Tensor]) -> Tensor:
         proposed = [

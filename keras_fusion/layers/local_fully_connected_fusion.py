@@ -8,6 +8,7 @@ from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_ndim
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vector
+from keras_fusion.layers.built_dense import built_dense
 from keras_fusion.types import Activation
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
@@ -87,22 +88,15 @@ class LocalFullyConnectedFusion(keras.layers.Layer):
         check_ndim(self, inputs_shape, 3)
         channels = check_channels(self, inputs_shape, -1)
         features = check_vector(self, conditioning_shape, "conditioning")
-        self.text = self._dense("text", self.units[0], features, use_bias=False)
+        self.text = built_dense(
+            self, "text", self.units[0], features, use_bias=False
+        )
         self.cells = [
-            self._dense(f"cell_{n}", units, width)
+            built_dense(self, f"cell_{n}", units, width)
             for n, (units, width) in enumerate(
                 zip(self.units, [channels, *self.units], strict=False)
             )
         ]
-
-    def _dense(
-        self, name: str, units: int, width: int, use_bias: bool = True
-    ) -> keras.layers.Dense:
-        dense = keras.layers.Dense(
-            units, use_bias=use_bias, dtype=self.dtype_policy, name=name
-        )
-        dense.build((None, width))
-        return dense
 
     def call(self, inputs: Tensor, conditioning: Tensor) -> Tensor:
         text = self.text(conditioning)

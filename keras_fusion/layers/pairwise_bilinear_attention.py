@@ -6,6 +6,7 @@ from keras import ops
 from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_ndim
 from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.built_dense import built_dense
 from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.types import Activation
 from keras_fusion.types import Shape
@@ -102,11 +103,19 @@ class PairwiseBilinearAttention(keras.layers.Layer):
         value_width = check_channels(self, value_shape, -1, "value")
         attention_rank = self.attention_rank or 3 * self.rank
         glimpses = range(self.num_glimpses)
-        self.query_attention = self._dense(
-            "query_attention", attention_rank, query_width, self.activation
+        self.query_attention = built_dense(
+            self,
+            "query_attention",
+            attention_rank,
+            query_width,
+            activation=self.activation,
         )
-        self.value_attention = self._dense(
-            "value_attention", attention_rank, value_width, self.activation
+        self.value_attention = built_dense(
+            self,
+            "value_attention",
+            attention_rank,
+            value_width,
+            activation=self.activation,
         )
         self.score_kernel = self.add_weight(
             shape=(self.num_glimpses, attention_rank),
@@ -114,26 +123,29 @@ class PairwiseBilinearAttention(keras.layers.Layer):
             name="score_kernel",
         )
         self.query_projections = [
-            self._dense(f"query_{g}", self.rank, query_width, self.activation)
+            built_dense(
+                self,
+                f"query_{g}",
+                self.rank,
+                query_width,
+                activation=self.activation,
+            )
             for g in glimpses
         ]
         self.value_projections = [
-            self._dense(f"value_{g}", self.rank, value_width, self.activation)
+            built_dense(
+                self,
+                f"value_{g}",
+                self.rank,
+                value_width,
+                activation=self.activation,
+            )
             for g in glimpses
         ]
         self.residuals = [
-            self._dense(f"residual_{g}", query_width, self.rank)
+            built_dense(self, f"residual_{g}", query_width, self.rank)
             for g in glimpses
         ]
-
-    def _dense(
-        self, name: str, units: int, width: int, activation: Activation = None
-    ) -> keras.layers.Dense:
-        dense = keras.layers.Dense(
-            units, activation=activation, dtype=self.dtype_policy, name=name
-        )
-        dense.build((None, None, width))
-        return dense
 
     def call(
         self,

@@ -13,6 +13,7 @@ from keras_fusion.distribution import replicas
 from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_presence
+from keras_fusion.layers.built_dense import built_dense
 from keras_fusion.losses import RefinerCosineLoss
 from keras_fusion.types import Activation
 from keras_fusion.types import Shape
@@ -147,7 +148,7 @@ class Refiner(keras.layers.Layer):
         for m, shape in enumerate(targets_shape):
             for axis in range(1, len(shape)):
                 check_channels(self, shape, axis)
-            self._add_defuser(m, fused_shape, math.prod(shape[1:]))
+            self._add_defuser(m, fused_shape[-1], math.prod(shape[1:]))
 
     def _check_count(
         self, name: str, values: Sequence[Any], inputs_shape: list[Shape]
@@ -158,17 +159,17 @@ class Refiner(keras.layers.Layer):
                 f"{len(inputs_shape)} modalities. Received: {name}={values}"
             )
 
-    def _add_defuser(self, modality: int, shape: Shape, features: int) -> None:
+    def _add_defuser(self, modality: int, width: int, features: int) -> None:
         for depth, units in enumerate((*self.hidden_units, features)):
             last = depth == len(self.hidden_units)
-            dense = keras.layers.Dense(
+            dense = built_dense(
+                self,
+                f"defuser_{modality}_{depth}",
                 units,
+                width,
                 activation=None if last else self.activation,
-                dtype=self.dtype_policy,
-                name=f"defuser_{modality}_{depth}",
             )
-            dense.build(shape)
-            shape = (None, units)
+            width = units
             self.defusers.append(dense)
 
     def call(

@@ -4,6 +4,8 @@ import keras
 
 from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.channel_gates import build_excite
+from keras_fusion.layers.channel_gates import build_squeeze
 from keras_fusion.layers.channel_gates import gate_channels
 from keras_fusion.layers.channel_gates import mean_over_positions
 from keras_fusion.types import Shape
@@ -62,20 +64,8 @@ class SqueezeExcite(keras.layers.Layer):
 
     def build(self, input_shape: Shape) -> None:
         channels = check_channels(self, input_shape, -1)
-        self.squeeze = keras.layers.Dense(
-            max(1, channels // self.ratio),
-            activation="relu",
-            dtype=self.dtype_policy,
-            name="squeeze",
-        )
-        self.squeeze.build((None, channels))
-        self.excite = keras.layers.Dense(
-            channels,
-            activation="sigmoid",
-            dtype=self.dtype_policy,
-            name="excite",
-        )
-        self.excite.build((None, self.squeeze.units))
+        self.squeeze = build_squeeze(self, channels, channels, self.ratio)
+        self.excite = build_excite(self, self.squeeze, channels)
 
     def call(self, inputs: Tensor) -> Tensor:
         hidden = self.squeeze(mean_over_positions(inputs))

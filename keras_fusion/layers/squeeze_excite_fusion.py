@@ -6,6 +6,10 @@ from keras import ops
 from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.channel_gates import build_excite
+from keras_fusion.layers.channel_gates import build_squeeze
+from keras_fusion.layers.channel_gates import gate_channels
+from keras_fusion.layers.channel_gates import mean_over_positions
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -71,39 +75,20 @@ class SqueezeExciteFusion(keras.layers.Layer):
             check_channels(self, shape, -1, f"inputs[{m}]")
             for m, shape in enumerate(input_shape)
         ]
-        self.squeeze = keras.layers.Dense(
-            max(1, sum(widths) // self.ratio),
-            activation="relu",
-            dtype=self.dtype_policy,
-            name="squeeze",
-        )
-        self.squeeze.build((None, sum(widths)))
+        total = sum(widths)
+        self.squeeze = build_squeeze(self, total, total, self.ratio)
         self.excite = [
-            keras.layers.Dense(
-                width,
-                activation="sigmoid",
-                dtype=self.dtype_policy,
-                name=f"excite_{m}",
-            )
+            build_excite(self, self.squeeze, width, f"excite_{m}")
             for m, width in enumerate(widths)
         ]
-        for excite in self.excite:
-            excite.build((None, self.squeeze.units))
 
     def call(self, inputs: list[Tensor]) -> list[Tensor]:
-        means = [
-            ops.mean(x, axis=tuple(range(1, x.ndim - 1))) if x.ndim > 2 else x
-            for x in inputs
-        ]
+        means = [mean_over_positions(x) for x in inputs]
         hidden = self.squeeze(ops.concatenate(means, axis=-1))
         return [
-            x * self._broadcast(excite(hidden), x.ndim)
+            gate_channels(x, excite(hidden))
             for x, excite in zip(inputs, self.excite, strict=True)
         ]
-
-    def _broadcast(self, gate: Tensor, ndim: int) -> Tensor:
-        positions = (1,) * (ndim - 2)
-        return ops.reshape(gate, (-1, *positions, gate.shape[-1]))
 
     def compute_output_shape(self, input_shape: list[Shape]) -> list[Shape]:
         return [tuple(shape) for shape in input_shape]

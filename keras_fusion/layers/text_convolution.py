@@ -7,6 +7,7 @@ from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_ndim
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vector
+from keras_fusion.layers.built_dense import built_dense
 from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
@@ -82,11 +83,10 @@ class TextConvolution(keras.layers.Layer):
         self._taps = self.kernel_size**2 * check_channels(
             self, inputs_shape, -1
         )
-        self.affine = keras.layers.Dense(
-            self._taps * self.filters, dtype=self.dtype_policy, name="affine"
-        )
         features = check_vector(self, conditioning_shape, "conditioning")
-        self.affine.build((None, features))
+        self.affine = built_dense(
+            self, "affine", self._taps * self.filters, features
+        )
 
     def call(self, inputs: Tensor, conditioning: Tensor) -> Tensor:
         # (batch, taps, filters), taps being places and channels

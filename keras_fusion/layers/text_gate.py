@@ -6,6 +6,8 @@ from keras import ops
 from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vector
+from keras_fusion.layers.channel_gates import build_excite
+from keras_fusion.layers.channel_gates import build_squeeze
 from keras_fusion.layers.channel_gates import gate_channels
 from keras_fusion.layers.channel_gates import mean_over_positions
 from keras_fusion.types import Shape
@@ -69,20 +71,10 @@ class TextGate(keras.layers.Layer):
     def build(self, inputs_shape: Shape, conditioning_shape: Shape) -> None:
         channels = check_channels(self, inputs_shape, -1)
         features = check_vector(self, conditioning_shape, "conditioning")
-        self.squeeze = keras.layers.Dense(
-            max(1, channels // self.ratio),
-            activation="relu",
-            dtype=self.dtype_policy,
-            name="squeeze",
+        self.squeeze = build_squeeze(
+            self, channels, channels + features, self.ratio
         )
-        self.squeeze.build((None, channels + features))
-        self.excite = keras.layers.Dense(
-            channels,
-            activation="sigmoid",
-            dtype=self.dtype_policy,
-            name="excite",
-        )
-        self.excite.build((None, self.squeeze.units))
+        self.excite = build_excite(self, self.squeeze, channels)
 
     def call(self, inputs: Tensor, conditioning: Tensor) -> Tensor:
         mean = mean_over_positions(inputs)

@@ -9,7 +9,7 @@ from keras_fusion.layers.argument_validation import check_multiple
 from keras_fusion.layers.argument_validation import check_ndim
 from keras_fusion.layers.argument_validation import check_presence
 from keras_fusion.layers.argument_validation import check_sizes
-from keras_fusion.types import Activation
+from keras_fusion.layers.built_dense import built_dense
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -124,8 +124,10 @@ class TransformerFusion(keras.layers.Layer):
                 "Flatten positions into one axis of tokens first.",
             )
         self.projections = [
-            self._dense(
+            built_dense(
+                self,
                 f"projection_{m}",
+                self.units,
                 check_channels(self, shape, -1, f"inputs[{m}]"),
             )
             for m, shape in enumerate(inputs_shape)
@@ -143,32 +145,19 @@ class TransformerFusion(keras.layers.Layer):
         self.dense_norms = [self._norm(f"dense_norm_{i}") for i in blocks]
         hidden = self.expansion * self.units
         self.expanding = [
-            self._dense(f"expanding_{i}", self.units, hidden, "gelu")
+            built_dense(
+                self, f"expanding_{i}", hidden, self.units, activation="gelu"
+            )
             for i in blocks
         ]
         self.contracting = [
-            self._dense(f"contracting_{i}", hidden) for i in blocks
+            built_dense(self, f"contracting_{i}", self.units, hidden)
+            for i in blocks
         ]
         self.output_norm = self._norm("output_norm")
         self.dropping = keras.layers.Dropout(
             self.dropout, seed=self.seed, dtype=self.dtype_policy
         )
-
-    def _dense(
-        self,
-        name: str,
-        width: int,
-        units: int | None = None,
-        activation: Activation = None,
-    ) -> keras.layers.Dense:
-        dense = keras.layers.Dense(
-            units or self.units,
-            activation=activation,
-            dtype=self.dtype_policy,
-            name=name,
-        )
-        dense.build((None, None, width))
-        return dense
 
     def _norm(self, name: str) -> keras.layers.LayerNormalization:
         norm = keras.layers.LayerNormalization(
