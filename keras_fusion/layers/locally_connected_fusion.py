@@ -8,6 +8,7 @@ from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_known_sizes
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_same_shape
+from keras_fusion.statistics import branch_statistics
 from keras_fusion.types import Activation
 from keras_fusion.types import Initializer
 from keras_fusion.types import Regularizer
@@ -136,28 +137,19 @@ class LocallyConnectedFusion(keras.layers.Layer):
                 Weights alone mislead where branches differ in scale.
 
         Returns:
-            Dict of arrays `(S,)`: `"mean"` and `"mean_absolute"` of the
-            weights; `"share"`, the part of each branch in the absolute
-            weights of a channel, averaged over channels; with `branches` also
-            `"contribution"`, the same after each weight is multiplied by the
-            mean absolute value that it meets.
+            What `keras_fusion.statistics.branch_statistics` returns; without
+            `branches` there is no `"contribution"`.
         """
         weights = self.branch_weights
         weights = weights.reshape(-1, weights.shape[-1])
-        sizes = np.abs(weights)
-        statistics = {
-            "mean": weights.mean(axis=0),
-            "mean_absolute": sizes.mean(axis=0),
-            "share": share(sizes),
-        }
-        if branches is not None:
-            places = self.kernel.shape[:-1]
-            met = [
-                np.abs(branch).reshape(-1, *places).mean(axis=0).ravel()
-                for branch in branches
-            ]
-            statistics["contribution"] = share(sizes * np.stack(met, axis=-1))
-        return statistics
+        if branches is None:
+            return branch_statistics(weights)
+        shape = self.kernel.shape[:-1]
+        activations = [
+            np.abs(branch).reshape(-1, *shape).mean(axis=0).ravel()
+            for branch in branches
+        ]
+        return branch_statistics(weights, np.stack(activations, axis=-1))
 
     def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return tuple(input_shape[0])
@@ -178,9 +170,3 @@ class LocallyConnectedFusion(keras.layers.Layer):
                 self.kernel_regularizer
             ),
         }
-
-
-def share(sizes: np.ndarray) -> np.ndarray:
-    """Each branch's part of the sum in its row, averaged over rows."""
-    total = sizes.sum(axis=1, keepdims=True)
-    return (sizes / np.where(total == 0, 1, total)).mean(axis=0)
