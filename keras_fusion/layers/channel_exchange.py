@@ -6,11 +6,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_fusion.distribution import replicas
 from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_not_negative
 from keras_fusion.layers.argument_validation import check_same_shape
+from keras_fusion.replicas import replicas
 from keras_fusion.types import Initializer
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor

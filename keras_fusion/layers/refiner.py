@@ -9,12 +9,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_fusion.distribution import replicas
 from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_presence
 from keras_fusion.layers.built_dense import built_dense
 from keras_fusion.losses import RefinerCosineLoss
+from keras_fusion.replicas import replicas
 from keras_fusion.types import Activation
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
