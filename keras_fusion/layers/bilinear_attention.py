@@ -188,7 +188,7 @@ class BilinearAttention(keras.layers.Layer):
         return pooled, maps
 
     def _queries_at_once(self, queries: int | None, grid: Shape) -> int | None:
-        """How many queries may meet all positions, `None` for all of them."""
+        """How many queries to score at a time, `None` for all of them."""
         if self.memory_limit is None:
             return None
         if queries is None or None in grid:

@@ -53,8 +53,8 @@ class BlockTermFusion(keras.layers.Layer):
         `(batch, units)`.
 
     Raises:
-        ValueError: If the inputs are no list of two or more vectors, if their
-            widths are unknown, if a size is under 1, or if there are more
+        ValueError: If the inputs are not a list of two or more vectors, if
+            their widths are unknown, if a size is under 1, or if there are more
             blocks than the projections can fill.
 
     Example:

@@ -80,7 +80,7 @@ class ChannelExchange(keras.layers.Layer):
         As the input: a list of N tensors.
 
     Raises:
-        ValueError: If the inputs are no list or differ in shape, if the
+        ValueError: If the inputs are not a list or differ in shape, if the
             channels are unknown, or if an argument is out of its range.
 
     Example:

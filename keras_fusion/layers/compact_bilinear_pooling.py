@@ -21,10 +21,10 @@ class CompactBilinearPooling(keras.layers.Layer):
     """Sketches the outer product of the modalities, without making it.
 
     A count sketch adds every feature `i`, times a random sign `s[m][i]`, to a
-    random place `h[m][i]` of `units`. The circular convolution of the sketches
-    of all modalities is the sketch of their outer product, with places added
-    modulo `units` and signs multiplied, and costs a few fast Fourier
-    transforms:
+    random one of `units` entries, at the hash index `h[m][i]`. The circular
+    convolution of the sketches of all modalities is the sketch of their outer
+    product, with hash indices added modulo `units` and signs multiplied, and
+    costs a few fast Fourier transforms:
 
         sketch(x, m)[k] = sum of s[m][i] * x[i] over i with h[m][i] = k
         output = normalize(irfft(rfft(sketch(x[0], 0)) * rfft(...) * ...))
@@ -34,14 +34,14 @@ class CompactBilinearPooling(keras.layers.Layer):
     outer products, with a variance that falls as `1 / units`: thousands of
     units are needed, and the layer behind grows with them.
 
-    The layer has no trainable weights. The places and signs are drawn once,
-    saved with the model, and count two integers a feature.
+    The layer has no trainable weights. The hash indices and signs are drawn
+    once, saved with the model, and count two integers for each feature.
 
     Args:
         units: Integer, width of the output, the paper's `d`. Published models
             have 16,000.
         normalize: Boolean. Whether to normalize. Defaults to `True`.
-        seed: Integer or `None`, seed of the places and signs.
+        seed: Integer or `None`, seed of the hash indices and signs.
 
     Call arguments:
         inputs: List of N >= 2 tensors.
@@ -53,8 +53,8 @@ class CompactBilinearPooling(keras.layers.Layer):
         `(batch, units)`.
 
     Raises:
-        ValueError: If the inputs are no list of two or more vectors, if their
-            widths are unknown, or if `units` is under 1.
+        ValueError: If the inputs are not a list of two or more vectors, if
+            their widths are unknown, or if `units` is under 1.
 
     Example:
 
@@ -84,8 +84,8 @@ class CompactBilinearPooling(keras.layers.Layer):
 
     def build(self, input_shape: list[Shape]) -> None:
         widths = check_vectors(self, input_shape)
-        self.places = [
-            self._draw(f"places_{m}", width, 2 * m, self._random_places)
+        self.hash_indices = [
+            self._draw(f"places_{m}", width, 2 * m, self._random_indices)
             for m, width in enumerate(widths)
         ]
         self.signs = [
@@ -106,7 +106,7 @@ class CompactBilinearPooling(keras.layers.Layer):
             name=name,
         )
 
-    def _random_places(
+    def _random_indices(
         self, shape: Shape, dtype: str, seed: int | None
     ) -> Tensor:
         return keras.random.randint(shape, 0, self.units, dtype, seed)
@@ -135,7 +135,7 @@ class CompactBilinearPooling(keras.layers.Layer):
     def _sketch(self, x: Tensor, m: int) -> Tensor:
         signed = x * ops.cast(self.signs[m], x.dtype)
         summed = ops.segment_sum(
-            ops.transpose(signed), self.places[m], num_segments=self.units
+            ops.transpose(signed), self.hash_indices[m], num_segments=self.units
         )
         return ops.transpose(summed)
 

@@ -19,7 +19,7 @@ class FactoredLogBilinear(keras.layers.Layer):
 
     As in `LogBilinear`, the context and the modality predict the embedding
     of the next word. But the table that words are scored with depends on the
-    modality: it is a sum of tables, one for each feature of it, factored
+    modality: it is a sum of tables, one for each of its features, factored
     through F factors, which the modality switches on and off:
 
         E = Wfr' Wfh                               embeddings, read as context
@@ -61,8 +61,8 @@ class FactoredLogBilinear(keras.layers.Layer):
         `(batch, ..., vocabulary_size)`.
 
     Raises:
-        ValueError: If the context has no axis of words, if the modality is no
-            vector, if widths are unknown, or if a size is under 1.
+        ValueError: If the context has no axis of words, if the modality is not
+            a vector, if widths are unknown, or if a size is under 1.
 
     Example:
 

@@ -57,9 +57,9 @@ class FactorizedBilinearPooling(keras.layers.Layer):
         `(batch, units)`.
 
     Raises:
-        ValueError: If the inputs are no list of two or more vectors, if their
-            widths are unknown, if a size is under 1, or if `units` cannot be
-            divided by `num_blocks`.
+        ValueError: If the inputs are not a list of two or more vectors, if
+            their widths are unknown, if a size is under 1, or if `units` cannot
+            be divided by `num_blocks`.
 
     Example:
 

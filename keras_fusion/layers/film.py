@@ -49,7 +49,7 @@ class FiLM(keras.layers.Layer):
 
     Raises:
         ValueError: If the channels or the features are unknown, or if the
-            conditioning is no vector.
+            conditioning is not a vector.
 
     Example:
 

@@ -29,7 +29,7 @@ class GatedGraph(keras.layers.Layer):
 
     The adjacency matrix is a weight that is not trained: set it, once the
     layer is built, by `layer.adjacency.assign(matrix)`; it is saved with the
-    model. With zeros, its start, the classes stay apart.
+    model. With zeros, its start, no class reaches another.
 
     With F features the layer has `9 * F * F + 3 * F` trainable weights.
 
@@ -46,8 +46,8 @@ class GatedGraph(keras.layers.Layer):
         As the input.
 
     Raises:
-        ValueError: If the input has not three axes, if classes or features
-            are unknown, or if `num_steps` is under 1.
+        ValueError: If the input does not have three axes, if classes or
+            features are unknown, or if `num_steps` is under 1.
 
     Example:
 
@@ -104,11 +104,11 @@ class GatedGraph(keras.layers.Layer):
     def call(self, inputs: Tensor) -> Tensor:
         state = inputs
         for _ in range(self.num_steps):
-            heard = [
+            messages = [
                 ops.matmul(self.adjacency, state),
                 ops.matmul(ops.transpose(self.adjacency), state),
             ]
-            message = ops.concatenate(heard, axis=-1)
+            message = ops.concatenate(messages, axis=-1)
             update = ops.sigmoid(_gated(self.update, message, state))
             reset = ops.sigmoid(_gated(self.reset, message, state))
             candidate = ops.tanh(_gated(self.candidate, message, reset * state))

@@ -52,8 +52,8 @@ class GatedMultimodalUnit(keras.layers.Layer):
         `(batch, units)`.
 
     Raises:
-        ValueError: If the inputs are no list of two or more vectors, if their
-            widths are unknown, or if `units` is under 1.
+        ValueError: If the inputs are not a list of two or more vectors, if
+            their widths are unknown, or if `units` is under 1.
 
     Example:
 

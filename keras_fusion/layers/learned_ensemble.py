@@ -35,8 +35,7 @@ class LearnedEnsemble(keras.layers.Layer):
         That shape.
 
     Raises:
-        ValueError: If the inputs are no list of tensors, or
-            differ in shape.
+        ValueError: If the inputs are not a list of tensors, or differ in shape.
 
     Example:
 

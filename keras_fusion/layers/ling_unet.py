@@ -28,7 +28,7 @@ class LingUNet(keras.layers.Layer):
 
     where `norm` makes each channel of each sample zero mean and unit variance.
     To find a goal pixel, put a dense layer with one unit and a softmax over
-    the pixels behind; position channels in the input tell places apart.
+    the pixels behind; position channels in the input tell positions apart.
 
     With C channels of the map, F filters, kernel size k, T text features in
     all and depth m, the layer has `k * k * F * (C + (3 * m - 2) * F)
@@ -63,8 +63,8 @@ class LingUNet(keras.layers.Layer):
 
     Raises:
         ValueError: If a tensor has another number of axes, if channels or
-            features are unknown, if the text cannot be split evenly, or if
-            the smallest level would be one pixel, which `norm` makes zero.
+            features are unknown, if the text cannot be split evenly, or if the
+            smallest level would be one pixel, which `norm` makes zero.
 
     Example:
 

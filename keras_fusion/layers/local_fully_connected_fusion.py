@@ -25,7 +25,7 @@ class LocalFullyConnectedFusion(keras.layers.Layer):
         h[n][i] = act(W[n]' h[n - 1][i] + b[n])
         output[i] = h[last][i]
 
-    Cells keep their place, which a dense layer on the flattened map and text
+    Cells keep their position, which a dense layer on the flattened map and text
     loses. With weights of zero for the text this is the `mlpconv` of network
     in network; on a map of one cell it is concatenation and dense layers. The
     text is not copied: its part of the first product is made once a sample.

@@ -36,8 +36,8 @@ class Axis(NamedTuple):
         return (padded - self.extent) // self.stride + 1
 
     @property
-    def places(self) -> np.ndarray:
-        """Places `(windows, kernel_size)` along the padded axis."""
+    def indices(self) -> np.ndarray:
+        """Indices `(windows, kernel_size)` along the padded axis."""
         starts: np.ndarray = np.arange(self.windows) * self.stride
         return starts[:, None] + np.arange(self.kernel_size) * self.dilation
 
@@ -72,15 +72,15 @@ def take_windows(x: Tensor, axes: Sequence[Axis]) -> Tensor:
     """Replaces each leading axis by two, `(windows, kernel_size)`."""
     for number, axis in reversed(list(enumerate(axes))):
         at = (slice(None),) * number
-        apart = axis.stride == axis.kernel_size or axis.windows == 1
-        if apart and axis.dilation == 1:
+        disjoint = axis.stride == axis.kernel_size or axis.windows == 1
+        if disjoint and axis.dilation == 1:
             x = x[(*at, slice(axis.windows * axis.kernel_size))]
-            places = (axis.windows, axis.kernel_size)
+            window_axes = (axis.windows, axis.kernel_size)
             rest = x.shape[number + 1 :]
-            shape = (*x.shape[:number], *places, *(known(rest)))
+            shape = (*x.shape[:number], *window_axes, *(known(rest)))
             x = ops.reshape(x, shape)
         else:
-            x = ops.take(x, axis.places, axis=number)
+            x = ops.take(x, axis.indices, axis=number)
     return x
 
 

@@ -16,7 +16,7 @@ from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import standardize_data_format
 from keras_fusion.layers.argument_validation import standardize_padding
 from keras_fusion.layers.argument_validation import standardize_tuple
-from keras_fusion.layers.local_matrix import matrix_places
+from keras_fusion.layers.local_matrix import matrix_indices
 from keras_fusion.layers.local_windows import Axis
 from keras_fusion.layers.local_windows import count_pieces
 from keras_fusion.layers.local_windows import multiply_windows
@@ -261,7 +261,7 @@ class LocallyConnected(keras.layers.Layer):
             a dense layer from the flattened input to the flattened output
             before the activation. Meant for small layers.
         """
-        rows, columns, inside = self._matrix_places()
+        rows, columns, inside = self._matrix_indices()
         matrix: np.ndarray = np.zeros(self._matrix_shape(), "float32")
         kernel = ops.convert_to_numpy(self.kernel)
         matrix[rows[inside], columns[inside]] = kernel[inside]
@@ -281,7 +281,7 @@ class LocallyConnected(keras.layers.Layer):
         """
         kernel, *bias = (np.asarray(weight) for weight in weights)
         if kernel.ndim != 3:
-            rows, columns, inside = self._matrix_places()
+            rows, columns, inside = self._matrix_indices()
             matrix: np.ndarray = np.zeros(self._matrix_shape(), kernel.dtype)
             if kernel.ndim == 1:
                 mask = np.zeros(matrix.shape, bool)
@@ -296,8 +296,8 @@ class LocallyConnected(keras.layers.Layer):
         sizes = math.prod(axis.size for axis in self._axes)
         return sizes * self._channels, self.kernel.shape[0] * self.filters
 
-    def _matrix_places(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return matrix_places(
+    def _matrix_indices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return matrix_indices(
             self._axes,
             self._channels,
             self.filters,

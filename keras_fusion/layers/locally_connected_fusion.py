@@ -54,7 +54,7 @@ class LocallyConnectedFusion(keras.layers.Layer):
         That shape.
 
     Raises:
-        ValueError: If the inputs are no list of tensors or differ in shape,
+        ValueError: If the inputs are not a list of tensors or differ in shape,
             if the channels, or with `per_position` the sizes, are unknown.
 
     Example:
@@ -95,16 +95,16 @@ class LocallyConnectedFusion(keras.layers.Layer):
         check_modalities(self, input_shape, at_least=1)
         check_same_shape(self, input_shape)
         branches = len(input_shape)
-        places = (check_channels(self, input_shape[0], -1),)
+        shape = (check_channels(self, input_shape[0], -1),)
         if self.per_position:
             check_known_sizes(
                 self,
                 input_shape[0],
                 "Set them in `keras.Input`, or pass `per_position=False`.",
             )
-            places = tuple(input_shape[0][1:])
+            shape = tuple(input_shape[0][1:])
         self.kernel = self.add_weight(
-            shape=(*places, branches),
+            shape=(*shape, branches),
             initializer=self.kernel_initializer
             or keras.initializers.Constant(1 / branches),
             regularizer=self.kernel_regularizer,
@@ -112,7 +112,7 @@ class LocallyConnectedFusion(keras.layers.Layer):
         )
         if self.use_bias:
             self.bias = self.add_weight(
-                shape=places, initializer=self.bias_initializer, name="bias"
+                shape=shape, initializer=self.bias_initializer, name="bias"
             )
 
     def call(self, inputs: list[Tensor]) -> Tensor:

@@ -59,8 +59,8 @@ class LogBilinear(keras.layers.Layer):
         `(batch, ..., vocabulary_size)`.
 
     Raises:
-        ValueError: If the context has no axis of words, if the modality is no
-            vector or was left out when the layer was built, if widths are
+        ValueError: If the context has no axis of words, if the modality is not
+            a vector or was left out when the layer was built, if widths are
             unknown, or if a size is under 1.
 
     Example:

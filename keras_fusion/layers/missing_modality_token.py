@@ -13,7 +13,7 @@ from keras_fusion.types import Tensor
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
 class MissingModalityToken(keras.layers.Layer):
-    """Puts a learned vector in the place of a modality that is absent.
+    """Puts a learned vector in place of a modality that is absent.
 
     Zeros are a value like any other: a black image is not a missing one. With
     a vector `t[m]` for each modality, which the network can recognize,
@@ -21,7 +21,7 @@ class MissingModalityToken(keras.layers.Layer):
         output[m][i] = inputs[m][i]   if sample i has modality m
                        t[m]           otherwise, at every position
 
-    and what stands in the place of an absent modality, NaN included, changes
+    and what stands in place of an absent modality, NaN included, changes
     neither output nor gradient. Tokens of zeros, as at the start, are plain
     zero-filling.
 
@@ -43,8 +43,9 @@ class MissingModalityToken(keras.layers.Layer):
         As the input: a list of N tensors.
 
     Raises:
-        ValueError: If the inputs are no list of two or more tensors, if the
-            channels are unknown, or if presence has not one column for each.
+        ValueError: If the inputs are not a list of two or more tensors, if the
+            channels are unknown, or if presence does not have one column for
+            each modality.
 
     Example:
 

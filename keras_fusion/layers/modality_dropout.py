@@ -24,7 +24,7 @@ class ModalityDropout(keras.layers.Layer):
 
     So a modality is hidden in `rate - rate^N / N` of the samples, and
     `rate=1` leaves each sample one modality. What stays is not scaled up.
-    Beside the modalities the layer returns which of them are there, for
+    Beside the modalities the layer returns which of them are present, for
     layers that take presence, such as `MissingModalityToken` and `Refiner`.
     Outside training nothing is hidden.
 
@@ -49,7 +49,7 @@ class ModalityDropout(keras.layers.Layer):
         of shape `(batch, N)`, 0 or 1.
 
     Raises:
-        ValueError: If the inputs are no list of two or more tensors, or if
+        ValueError: If the inputs are not a list of two or more tensors, or if
             `rate` is not between 0 and 1.
 
     Example:

@@ -57,7 +57,7 @@ class PairwiseBilinearAttention(keras.layers.Layer):
         That of `query`. The weights: `(batch, num_glimpses, queries, values)`.
 
     Raises:
-        ValueError: If a tensor has not three axes, if the features are
+        ValueError: If a tensor does not have three axes, if the features are
             unknown, or if a size is under 1.
 
     Example:

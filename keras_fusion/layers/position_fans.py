@@ -21,10 +21,10 @@ def scale_to_position(
 
     def draw(shape: tuple[int, int, int], dtype: str | None = None) -> Tensor:
         positions, entries, filters = shape
-        taken = fan(initializer.mode, entries, filters) * positions
-        meant = fan(initializer.mode, entries, filters * window)
+        fan_of_keras = fan(initializer.mode, entries, filters) * positions
+        fan_of_window = fan(initializer.mode, entries, filters * window)
         values = initializer(shape, dtype=dtype)
-        return values * math.sqrt(taken / meant)
+        return values * math.sqrt(fan_of_keras / fan_of_window)
 
     return draw
 

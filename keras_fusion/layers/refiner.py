@@ -74,10 +74,10 @@ class Refiner(keras.layers.Layer):
         `(batch, k)`, as the fusion gives it.
 
     Raises:
-        ValueError: If the inputs are no list of two or more tensors, if the
-            fusion does not give one vector a sample, if presence, targets or
-            `loss_weights` are not one for each modality, or if the loss gives
-            anything but one value a sample.
+        ValueError: If the inputs are not a list of two or more tensors, if the
+            fusion does not give one vector for each sample, if presence,
+            targets or `loss_weights` do not have one item for each modality, or
+            if the loss gives anything but one value for each sample.
 
     Example:
 
@@ -277,7 +277,7 @@ class Refiner(keras.layers.Layer):
                 f"`dtype` of {self.name} must be at least float32, as half "
                 "precision rounds away the small differences that measure the "
                 f"graph. Received: dtype={self.compute_dtype}. "
-                "Make the layer anew with the same weights."
+                "Make the layer again in float32, with the same weights."
             )
         inputs = [
             np.array(ops.convert_to_numpy(x), "float32", order="C")

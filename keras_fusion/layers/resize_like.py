@@ -44,7 +44,7 @@ class ResizeLike(keras.layers.Layer):
         That of the input, with the height and width of the target.
 
     Raises:
-        ValueError: If one of the tensors has not four dimensions.
+        ValueError: If one of the tensors does not have four dimensions.
 
     Example:
 

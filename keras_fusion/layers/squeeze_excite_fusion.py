@@ -19,7 +19,7 @@ class SqueezeExciteFusion(keras.layers.Layer):
     """Gates the channels of each modality by what all modalities contain.
 
     Squeeze-and-excitation across modalities: the means over positions of
-    every modality are concatenated, brought to a bottleneck, and from there
+    every modality are concatenated, brought to a bottleneck, and then
     to one gate between 0 and 1 for each channel of each modality:
 
         z = concatenate(mean over positions of x[m], for all m)
@@ -47,7 +47,7 @@ class SqueezeExciteFusion(keras.layers.Layer):
         As the input: a list of N tensors.
 
     Raises:
-        ValueError: If the inputs are no list of two or more tensors, if the
+        ValueError: If the inputs are not a list of two or more tensors, if the
             channels are unknown, or if `ratio` is under 1.
 
     Example:

@@ -89,7 +89,7 @@ class TextConvolution(keras.layers.Layer):
         )
 
     def call(self, inputs: Tensor, conditioning: Tensor) -> Tensor:
-        # (batch, taps, filters), taps being places and channels
+        # (batch, taps, filters), taps being positions and channels
         kernels = ops.reshape(
             self._kernels(conditioning), (-1, self._taps, self.filters)
         )

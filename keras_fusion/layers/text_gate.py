@@ -46,8 +46,8 @@ class TextGate(keras.layers.Layer):
         As `inputs`.
 
     Raises:
-        ValueError: If channels or features are unknown, if
-            `conditioning` is no vector, or if `ratio` is under 1.
+        ValueError: If channels or features are unknown, if `conditioning` is
+            not a vector, or if `ratio` is under 1.
 
     Example:
 

@@ -34,7 +34,7 @@ class TransformerFusion(keras.layers.Layer):
     may be absent, and where there is much data.
 
     Where `presence` is 0, or the Keras mask of a sequence False, tokens
-    are not attended to, whatever they hold. The fusion token is always there.
+    are not attended to, whatever they hold; the fusion token always is.
 
     With S features in all N modalities together and expansion e, the layer has
     `(S + N + 3) * units` weights, and for each block
@@ -64,7 +64,7 @@ class TransformerFusion(keras.layers.Layer):
         `(batch, units)`.
 
     Raises:
-        ValueError: If the inputs are no list of two or more vectors or
+        ValueError: If the inputs are not a list of two or more vectors or
             sequences, if their widths are unknown, or if an argument is out of
             its range.
 
@@ -217,18 +217,18 @@ class TransformerFusion(keras.layers.Layer):
         presence: Tensor | None,
         masks: list[Tensor | None],
     ) -> Tensor | None:
-        # (batch, 1, fusion token and tokens), or None where all are there
+        # (batch, 1, fusion token and tokens), or None where all are attended to
         if presence is None and all(m is None for m in masks):
             return None
         attended = [ops.ones_like(tokens[0][:, :1, 0], dtype="bool")]
         for m, x in enumerate(tokens):
-            there = ops.ones_like(x[..., 0], dtype="bool")
+            valid = ops.ones_like(x[..., 0], dtype="bool")
             if masks[m] is not None:
-                there = ops.logical_and(there, masks[m])
+                valid = ops.logical_and(valid, masks[m])
             if presence is not None:
                 present = ops.cast(presence, "bool")[:, m : m + 1]
-                there = ops.logical_and(there, present)
-            attended.append(there)
+                valid = ops.logical_and(valid, present)
+            attended.append(valid)
         return ops.expand_dims(ops.concatenate(attended, axis=1), 1)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
