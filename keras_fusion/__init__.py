@@ -7,6 +7,7 @@ from keras_fusion import losses
 from keras_fusion import metrics
 from keras_fusion import models
 from keras_fusion import optimizers
+from keras_fusion import statistics
 
 __version__ = "0.1.0"
 
@@ -18,4 +19,5 @@ __all__ = [
     "metrics",
     "models",
     "optimizers",
+    "statistics",
 ]

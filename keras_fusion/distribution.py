@@ -1,7 +1,7 @@
 """Training on several devices and machines with TensorFlow.
 
-TensorFlow is imported when a function needs it, so that the layers, which ask
-for the number of replicas, work on any backend.
+TensorFlow is imported when a function needs it, so that the library can be
+imported on any backend.
 """
 
 import atexit
@@ -270,25 +270,6 @@ def wait_for_all(strategy: Strategy) -> None:
     if strategy.cluster_resolver is not None:
         one = strategy.run(lambda: tf.constant(1.0))
         strategy.reduce("SUM", one, axis=None)
-
-
-def replicas() -> int:
-    """Number of replicas in sync where this is called; 1 outside a strategy."""
-    if keras.backend.backend() != "tensorflow":
-        return 1
-    import tensorflow as tf
-
-    return tf.distribute.get_strategy().num_replicas_in_sync
-
-
-def replica() -> Any:
-    """Index of the replica that calls this; 0 outside a strategy."""
-    if keras.backend.backend() != "tensorflow":
-        return 0
-    import tensorflow as tf
-
-    context = tf.distribute.get_replica_context()
-    return 0 if context is None else context.replica_id_in_sync_group
 
 
 def check_batch_size(batch_size: int, strategy: Strategy) -> None:

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fusion import distribution
+from keras_fusion.replicas import replicas
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +57,10 @@ def test_the_same_request_gives_the_same_strategy(mirrored):
 
 
 def test_replicas_are_counted_where_they_run(mirrored):
-    assert distribution.replicas() == 1
+    assert replicas() == 1
     with mirrored.scope():
-        assert distribution.replicas() == 2
-    counts = mirrored.run(lambda: tf.constant(distribution.replicas()))
+        assert replicas() == 2
+    counts = mirrored.run(lambda: tf.constant(replicas()))
     assert [int(n) for n in mirrored.experimental_local_results(counts)] == [
         2,
         2,

@@ -11,6 +11,7 @@ from applications.image_classification.config import Config
 from applications.image_classification.config import branch_names
 from keras_fusion.callbacks import SummaryWriter
 from keras_fusion.models import CLASSIFICATION_HEADS
+from keras_fusion.statistics import branch_statistics as statistics
 
 FUSION = "fusion"
 WEIGHING = [h.name for h in CLASSIFICATION_HEADS.values() if h.weighs]
@@ -28,31 +29,6 @@ def check_branches(config: Config) -> None:
             f"{', '.join(WEIGHING)} over {' or '.join(FUSING)}; received head="
             f"{config.head} with architecture={config.architecture}"
         )
-
-
-def statistics(
-    weights: np.ndarray, activations: np.ndarray
-) -> dict[str, np.ndarray]:
-    """What there is to say of weights and mean activations, each (K, S).
-
-    `contribution` is a branch's part in `|weight| * mean activation` of a
-    channel, averaged over channels that any branch reaches; `share` is the
-    same of the weights alone, which mislead where branches differ in scale.
-    """
-    sizes = np.abs(weights)
-    return {
-        "mean": weights.mean(axis=0),
-        "mean_absolute": sizes.mean(axis=0),
-        "share": _shares(sizes),
-        "contribution": _shares(sizes * activations),
-    }
-
-
-def _shares(sizes: np.ndarray) -> np.ndarray:
-    total = sizes.sum(axis=1, keepdims=True)
-    shares = sizes / np.where(total, total, 1)
-    reached = shares[total[:, 0] > 0]
-    return reached.mean(axis=0) if len(reached) else shares.mean(axis=0)
 
 
 class Branches:

@@ -1,15 +1,15 @@
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_ndim
-from keras_fusion.layers.bilinear_checks import check_sizes
-from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_ndim
+from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.layers.query_chunks import map_queries
+from keras_fusion.types import Activation
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -102,19 +102,19 @@ class BilinearAttention(keras.layers.Layer):
         self,
         rank: int,
         num_glimpses: int = 1,
-        activation: Any = "tanh",
+        activation: Activation = "tanh",
         activate_product: bool = True,
         hidden_units: int | None = None,
-        out_activation: Any = None,
-        memory_limit: float = 32,
+        out_activation: Activation = None,
+        memory_limit: float | None = 32,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         check_sizes(rank=rank, num_glimpses=num_glimpses)
         if (hidden_units is None) != (out_activation is None):
             raise ValueError(
-                "`hidden_units` and `out_activation` need each other: linear "
-                "hidden units would not change the attention. Received: "
+                "`hidden_units` and `out_activation` must be given together: "
+                "linear hidden units would not change the attention. Received: "
                 f"hidden_units={hidden_units}, out_activation={out_activation}"
             )
         if hidden_units is not None:
@@ -124,18 +124,24 @@ class BilinearAttention(keras.layers.Layer):
         self.activation = keras.activations.get(activation)
         self.activate_product = activate_product
         self.hidden_units = hidden_units
-        self.out_activation = out_activation and keras.activations.get(
-            out_activation
-        )
+        self.out_activation = None
+        if out_activation is not None:
+            self.out_activation = keras.activations.get(out_activation)
         self.memory_limit = memory_limit
         self.supports_masking = True
 
     def build(self, query_shape: Shape, value_shape: Shape) -> None:
-        check_ndim(self, {"query": query_shape}, 2, 3)
-        check_ndim(self, {"value": value_shape}, 3)
+        check_ndim(self, query_shape, 2, 3, "query")
+        check_ndim(self, value_shape, 3, name="value")
         kernels = {
-            "value_kernel": (check_channels(self, value_shape, -1), self.rank),
-            "query_kernel": (check_channels(self, query_shape, -1), self.rank),
+            "value_kernel": (
+                check_channels(self, value_shape, -1, "value"),
+                self.rank,
+            ),
+            "query_kernel": (
+                check_channels(self, query_shape, -1, "query"),
+                self.rank,
+            ),
         }
         width = self.rank
         if self.hidden_units is not None:
@@ -157,7 +163,7 @@ class BilinearAttention(keras.layers.Layer):
         value: Tensor,
         value_mask: Tensor | None = None,
         return_attention_scores: bool = False,
-    ) -> Any:
+    ) -> Tensor | tuple[Tensor, Tensor]:
         single = len(query.shape) == 2
         queries = ops.expand_dims(query, 1) if single else query
         batch, *grid, features = ops.shape(value)
@@ -181,8 +187,8 @@ class BilinearAttention(keras.layers.Layer):
         maps = ops.reshape(weights, (*axes, self.num_glimpses, *grid))
         return pooled, maps
 
-    def _queries_at_once(self, queries: int, grid: Sequence[int]) -> int | None:
-        """How many queries may meet all positions, `None` for all of them."""
+    def _queries_at_once(self, queries: int | None, grid: Shape) -> int | None:
+        """How many queries to score at a time, `None` for all of them."""
         if self.memory_limit is None:
             return None
         if queries is None or None in grid:
@@ -237,7 +243,7 @@ class BilinearAttention(keras.layers.Layer):
             product = self.out_activation(_times(product, kernel) + bias)
         return ops.transpose(_times(product, score_kernel), (0, 1, 3, 2))
 
-    def _softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
+    def _softmax(self, scores: Tensor, mask: Tensor | None) -> Tensor:
         wide = at_least_float32(self.compute_dtype)
         scores = ops.cast(scores, wide)
         if mask is None:
@@ -267,7 +273,7 @@ class BilinearAttention(keras.layers.Layer):
     def compute_output_shape(
         self, query_shape: Shape, value_shape: Shape
     ) -> Shape:
-        features = self.num_glimpses * check_channels(self, value_shape, -1)
+        features = self.num_glimpses * value_shape[-1]
         return (value_shape[0], *query_shape[1:-1], features)
 
     def get_config(self) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_sizes
-from keras_fusion.layers.bilinear_checks import check_vectors
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.argument_validation import check_vectors
+from keras_fusion.layers.built_dense import built_dense
 from keras_fusion.layers.power_normalization import power_normalize
 from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.types import Shape
@@ -52,8 +53,8 @@ class BlockTermFusion(keras.layers.Layer):
         `(batch, units)`.
 
     Raises:
-        ValueError: If the inputs are no list of two or more vectors, if their
-            widths are unknown, if a size is under 1, or if there are more
+        ValueError: If the inputs are not a list of two or more vectors, if
+            their widths are unknown, if a size is under 1, or if there are more
             blocks than the projections can fill.
 
     Example:
@@ -93,11 +94,10 @@ class BlockTermFusion(keras.layers.Layer):
         last = projection_units - size * (num_blocks - 1)
         if last < 1:
             raise ValueError(
-                f"{num_blocks} blocks of {size} do not fit into "
-                f"`projection_units`: the last would be empty. Received: "
-                f"projection_units={projection_units}, "
-                f"num_blocks={num_blocks}. Use at most "
-                f"{-(-projection_units // size)} blocks or more units."
+                "`num_blocks` must be at most "
+                f"{-(-projection_units // size)}, or the last block of {size} "
+                f"would be empty. Received: num_blocks={num_blocks}, "
+                f"projection_units={projection_units}"
             )
         self.units = units
         self.projection_units = projection_units
@@ -117,23 +117,18 @@ class BlockTermFusion(keras.layers.Layer):
     def build(self, input_shape: list[Shape]) -> None:
         widths = check_vectors(self, input_shape)
         self.projections = [
-            self._dense(f"projection_{m}", self.projection_units, width)
+            built_dense(self, f"projection_{m}", self.projection_units, width)
             for m, width in enumerate(widths)
         ]
         self.cores = [
             [self._core(kind, m) for m in range(len(widths))]
             for kind in range(len(self._kinds))
         ]
-        self.output_projection = self._dense(
-            "output", self.units, self.projection_units
+        self.output_projection = built_dense(
+            self, "output", self.units, self.projection_units
         )
 
-    def _dense(self, name: str, units: int, width: int) -> keras.layers.Dense:
-        dense = keras.layers.Dense(units, dtype=self.dtype_policy, name=name)
-        dense.build((None, width))
-        return dense
-
-    def _core(self, kind: int, m: int) -> keras.Variable:
+    def _core(self, kind: int, m: int) -> keras.layers.EinsumDense:
         count, size = self._kinds[kind]
         core = keras.layers.EinsumDense(
             "bcs,csrt->bcrt",
@@ -164,7 +159,9 @@ class BlockTermFusion(keras.layers.Layer):
             start = stop
         return self.output_projection(ops.concatenate(fused, axis=-1))
 
-    def _fuse(self, parts: Tensor, cores: Tensor, size: int) -> Tensor:
+    def _fuse(
+        self, parts: list[Tensor], cores: list[keras.layers.Layer], size: int
+    ) -> Tensor:
         # Squares and more of activations overflow half precision.
         wide = at_least_float32(self.compute_dtype)
         terms = [

@@ -1,14 +1,17 @@
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_fusion.distribution import replicas
-from keras_fusion.layers.input_checks import check_channels
-from keras_fusion.layers.input_checks import check_modalities
-from keras_fusion.layers.input_checks import check_same_shape
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_modalities
+from keras_fusion.layers.argument_validation import check_not_negative
+from keras_fusion.layers.argument_validation import check_same_shape
+from keras_fusion.replicas import replicas
+from keras_fusion.types import Initializer
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -77,7 +80,7 @@ class ChannelExchange(keras.layers.Layer):
         As the input: a list of N tensors.
 
     Raises:
-        ValueError: If the inputs are no list or differ in shape, if the
+        ValueError: If the inputs are not a list or differ in shape, if the
             channels are unknown, or if an argument is out of its range.
 
     Example:
@@ -108,16 +111,12 @@ class ChannelExchange(keras.layers.Layer):
         epsilon: float = 1e-3,
         frozen_statistics: bool = False,
         synchronized: bool = True,
-        gamma_initializer: Any = "ones",
-        beta_initializer: Any = "zeros",
+        gamma_initializer: Initializer = "ones",
+        beta_initializer: Initializer = "zeros",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, value in {"threshold": threshold, "l1": l1}.items():
-            if value < 0:
-                raise ValueError(
-                    f"`{name}` must be at least 0. Received: {name}={value}"
-                )
+        check_not_negative(threshold=threshold, l1=l1)
         if normalization not in ("batch", "instance"):
             raise ValueError(
                 '`normalization` must be "batch" or "instance". '
@@ -146,16 +145,16 @@ class ChannelExchange(keras.layers.Layer):
             self._reduction_axes.remove(0)
             if not self._reduction_axes:
                 raise ValueError(
-                    f"{self.name} with instance normalization needs a "
-                    "position axis besides batch and channels. Received: "
-                    f"input shape {tuple(input_shape[0])}. "
+                    f"`inputs` of {self.name} must have a position axis for "
+                    "instance normalization, besides batch and channels. "
+                    f"Received: inputs_shape={tuple(input_shape[0])}. "
                     'Use `normalization="batch"`.'
                 )
         self._channel_shape = [1] * ndim
         self._channel_shape[axis] = channels
 
         modalities = len(input_shape)
-        part = np.arange(channels) * modalities // channels
+        part: np.ndarray = np.arange(channels) * modalities // channels
         self.penalized = part == np.arange(modalities)[:, None]
         shape = (modalities, channels)
         self.gamma = self.add_weight(
@@ -206,21 +205,26 @@ class ChannelExchange(keras.layers.Layer):
             outputs.append(x * scale + (shift - means[m] * scale))
         return outputs
 
-    def _statistics(self, inputs: list[Tensor], training: bool) -> Any:
+    def _statistics(
+        self, inputs: list[Tensor], training: bool
+    ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
         learns = training and self.trainable and not self.frozen_statistics
         if self.normalization == "batch" and not learns:
-            return [
-                [
-                    ops.reshape(row, self._channel_shape)
-                    for row in (values[m] for m in range(len(inputs)))
-                ]
-                for values in (self.moving_mean, self.moving_variance)
-            ]
+            count = len(inputs)
+            return (
+                self._moving(self.moving_mean, count),
+                self._moving(self.moving_variance, count),
+            )
         means, variances = zip(*map(self._moments, inputs), strict=True)
         if self.normalization == "batch":
             self._move(self.moving_mean, means)
             self._move(self.moving_variance, variances)
         return means, variances
+
+    def _moving(self, moving: keras.Variable, count: int) -> list[Tensor]:
+        return [
+            ops.reshape(moving[m], self._channel_shape) for m in range(count)
+        ]
 
     def _moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         over_replicas = self.normalization == "batch" and self.synchronized
@@ -232,9 +236,9 @@ class ChannelExchange(keras.layers.Layer):
         square = ops.mean(ops.square(x), self._reduction_axes, keepdims=True)
         return mean, ops.maximum(square - ops.square(mean), 0.0)
 
-    def _move(self, moving: Tensor, values: Tensor) -> None:
-        values = ops.reshape(ops.stack(values), moving.shape)
-        moving.assign(moving * self.momentum + values * (1 - self.momentum))
+    def _move(self, moving: keras.Variable, values: Sequence[Tensor]) -> None:
+        batch = ops.reshape(ops.stack(values), moving.shape)
+        moving.assign(moving * self.momentum + batch * (1 - self.momentum))
 
     def _replaced(self, gamma: Tensor) -> Tensor:
         if gamma.shape[0] == 1:

@@ -1,16 +1,19 @@
 import functools
 from collections.abc import Callable
 from typing import Any
+from typing import TypeAlias
 
 import keras
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_sizes
-from keras_fusion.layers.bilinear_checks import check_vectors
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.argument_validation import check_vectors
 from keras_fusion.layers.power_normalization import power_normalize
 from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
+
+ComplexTensor: TypeAlias = tuple[Tensor, Tensor]
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -18,10 +21,10 @@ class CompactBilinearPooling(keras.layers.Layer):
     """Sketches the outer product of the modalities, without making it.
 
     A count sketch adds every feature `i`, times a random sign `s[m][i]`, to a
-    random place `h[m][i]` of `units`. The circular convolution of the sketches
-    of all modalities is the sketch of their outer product, with places added
-    modulo `units` and signs multiplied, and costs a few fast Fourier
-    transforms:
+    random one of `units` entries, at the hash index `h[m][i]`. The circular
+    convolution of the sketches of all modalities is the sketch of their outer
+    product, with hash indices added modulo `units` and signs multiplied, and
+    costs a few fast Fourier transforms:
 
         sketch(x, m)[k] = sum of s[m][i] * x[i] over i with h[m][i] = k
         output = normalize(irfft(rfft(sketch(x[0], 0)) * rfft(...) * ...))
@@ -31,14 +34,14 @@ class CompactBilinearPooling(keras.layers.Layer):
     outer products, with a variance that falls as `1 / units`: thousands of
     units are needed, and the layer behind grows with them.
 
-    The layer has no trainable weights. The places and signs are drawn once,
-    saved with the model, and count two integers a feature.
+    The layer has no trainable weights. The hash indices and signs are drawn
+    once, saved with the model, and count two integers for each feature.
 
     Args:
         units: Integer, width of the output, the paper's `d`. Published models
             have 16,000.
         normalize: Boolean. Whether to normalize. Defaults to `True`.
-        seed: Integer or `None`, seed of the places and signs.
+        seed: Integer or `None`, seed of the hash indices and signs.
 
     Call arguments:
         inputs: List of N >= 2 tensors.
@@ -50,8 +53,8 @@ class CompactBilinearPooling(keras.layers.Layer):
         `(batch, units)`.
 
     Raises:
-        ValueError: If the inputs are no list of two or more vectors, if their
-            widths are unknown, or if `units` is under 1.
+        ValueError: If the inputs are not a list of two or more vectors, if
+            their widths are unknown, or if `units` is under 1.
 
     Example:
 
@@ -70,7 +73,7 @@ class CompactBilinearPooling(keras.layers.Layer):
         self,
         units: int,
         normalize: bool = True,
-        seed: Any = None,
+        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -81,8 +84,8 @@ class CompactBilinearPooling(keras.layers.Layer):
 
     def build(self, input_shape: list[Shape]) -> None:
         widths = check_vectors(self, input_shape)
-        self.places = [
-            self._draw(f"places_{m}", width, 2 * m, self._random_places)
+        self.hash_indices = [
+            self._draw(f"places_{m}", width, 2 * m, self._random_indices)
             for m, width in enumerate(widths)
         ]
         self.signs = [
@@ -91,7 +94,7 @@ class CompactBilinearPooling(keras.layers.Layer):
         ]
 
     def _draw(
-        self, name: str, width: int, index: int, random: Callable
+        self, name: str, width: int, index: int, random: Callable[..., Tensor]
     ) -> keras.Variable:
         # Each weight needs numbers of its own from the one seed.
         seed = None if self.seed is None else self.seed + 7919 * index
@@ -103,10 +106,14 @@ class CompactBilinearPooling(keras.layers.Layer):
             name=name,
         )
 
-    def _random_places(self, shape: Shape, dtype: Any, seed: Any) -> Tensor:
+    def _random_indices(
+        self, shape: Shape, dtype: str, seed: int | None
+    ) -> Tensor:
         return keras.random.randint(shape, 0, self.units, dtype, seed)
 
-    def _random_signs(self, shape: Shape, dtype: Any, seed: Any) -> Tensor:
+    def _random_signs(
+        self, shape: Shape, dtype: str, seed: int | None
+    ) -> Tensor:
         return 2 * keras.random.randint(shape, 0, 2, dtype, seed) - 1
 
     def call(self, inputs: list[Tensor]) -> Tensor:
@@ -128,7 +135,7 @@ class CompactBilinearPooling(keras.layers.Layer):
     def _sketch(self, x: Tensor, m: int) -> Tensor:
         signed = x * ops.cast(self.signs[m], x.dtype)
         summed = ops.segment_sum(
-            ops.transpose(signed), self.places[m], num_segments=self.units
+            ops.transpose(signed), self.hash_indices[m], num_segments=self.units
         )
         return ops.transpose(summed)
 
@@ -144,7 +151,7 @@ class CompactBilinearPooling(keras.layers.Layer):
         }
 
 
-def _complex_product(a: Tensor, b: Tensor) -> Tensor:
+def _complex_product(a: ComplexTensor, b: ComplexTensor) -> ComplexTensor:
     real = a[0] * b[0] - a[1] * b[1]
     imaginary = a[0] * b[1] + a[1] * b[0]
     return real, imaginary

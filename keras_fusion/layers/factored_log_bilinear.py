@@ -4,10 +4,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_sizes
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.argument_validation import check_vector
 from keras_fusion.layers.log_bilinear_context import beside_positions
 from keras_fusion.layers.log_bilinear_context import check_context
-from keras_fusion.layers.log_bilinear_context import check_modality
 from keras_fusion.layers.log_bilinear_context import predict_embedding
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
@@ -19,7 +19,7 @@ class FactoredLogBilinear(keras.layers.Layer):
 
     As in `LogBilinear`, the context and the modality predict the embedding
     of the next word. But the table that words are scored with depends on the
-    modality: it is a sum of tables, one for each feature of it, factored
+    modality: it is a sum of tables, one for each of its features, factored
     through F factors, which the modality switches on and off:
 
         E = Wfr' Wfh                               embeddings, read as context
@@ -61,8 +61,8 @@ class FactoredLogBilinear(keras.layers.Layer):
         `(batch, ..., vocabulary_size)`.
 
     Raises:
-        ValueError: If the context has no axis of words, if the modality is no
-            vector, if widths are unknown, or if a size is under 1.
+        ValueError: If the context has no axis of words, if the modality is not
+            a vector, if widths are unknown, or if a size is under 1.
 
     Example:
 
@@ -97,7 +97,7 @@ class FactoredLogBilinear(keras.layers.Layer):
 
     def build(self, context_shape: Shape, modality_shape: Shape) -> None:
         positions = check_context(self, context_shape)
-        features = check_modality(self, modality_shape)
+        features = check_vector(self, modality_shape, "modality")
         width = self.embedding_size
         shapes = {
             "word_factors": (self.vocabulary_size, self.factors),
@@ -115,7 +115,7 @@ class FactoredLogBilinear(keras.layers.Layer):
             shape=(self.vocabulary_size,), initializer="zeros", name="bias"
         )
 
-    def assign_embeddings(self, embeddings: Tensor) -> None:
+    def assign_embeddings(self, embeddings: np.ndarray) -> None:
         """Makes `E` equal to `embeddings`, `(vocabulary, embedding_size)`.
 
         Their singular value decomposition gives both factors equal shares.

@@ -4,8 +4,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_sizes
-from keras_fusion.layers.bilinear_checks import check_vectors
+from keras_fusion.layers.argument_validation import check_multiple
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.argument_validation import check_vectors
+from keras_fusion.layers.built_dense import built_dense
 from keras_fusion.layers.power_normalization import power_normalize
 from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.types import Shape
@@ -55,9 +57,9 @@ class FactorizedBilinearPooling(keras.layers.Layer):
         `(batch, units)`.
 
     Raises:
-        ValueError: If the inputs are no list of two or more vectors, if their
-            widths are unknown, if a size is under 1, or if `units` cannot be
-            divided by `num_blocks`.
+        ValueError: If the inputs are not a list of two or more vectors, if
+            their widths are unknown, if a size is under 1, or if `units` cannot
+            be divided by `num_blocks`.
 
     Example:
 
@@ -85,16 +87,12 @@ class FactorizedBilinearPooling(keras.layers.Layer):
         dropout: float = 0.1,
         normalize: bool = True,
         projection_bias: bool = True,
-        seed: Any = None,
+        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         check_sizes(units=units, rank=rank, num_blocks=num_blocks)
-        if units % num_blocks:
-            raise ValueError(
-                "`units` must be divisible by `num_blocks`. "
-                f"Received: units={units}, num_blocks={num_blocks}"
-            )
+        check_multiple("units", units, "num_blocks", num_blocks)
         self.units = units
         self.rank = rank
         self.num_blocks = num_blocks
@@ -104,16 +102,16 @@ class FactorizedBilinearPooling(keras.layers.Layer):
         self.seed = seed
 
     def build(self, input_shape: list[Shape]) -> None:
-        self.projections = []
-        for m, width in enumerate(check_vectors(self, input_shape)):
-            projection = keras.layers.Dense(
+        self.projections = [
+            built_dense(
+                self,
+                f"projection_{m}",
                 self.units * self.rank,
+                width,
                 use_bias=self.projection_bias,
-                dtype=self.dtype_policy,
-                name=f"projection_{m}",
             )
-            projection.build((None, width))
-            self.projections.append(projection)
+            for m, width in enumerate(check_vectors(self, input_shape))
+        ]
         # Squares and more of activations overflow half precision.
         self._wide = at_least_float32(self.compute_dtype)
         self.dropouts = keras.layers.Dropout(

@@ -3,7 +3,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_vector
+from keras_fusion.layers.built_dense import built_dense
+from keras_fusion.types import Initializer
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -46,7 +49,7 @@ class FiLM(keras.layers.Layer):
 
     Raises:
         ValueError: If the channels or the features are unknown, or if the
-            conditioning is no vector.
+            conditioning is not a vector.
 
     Example:
 
@@ -65,7 +68,7 @@ class FiLM(keras.layers.Layer):
     def __init__(
         self,
         axis: int = -1,
-        kernel_initializer: Any = "glorot_uniform",
+        kernel_initializer: Initializer = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -74,22 +77,16 @@ class FiLM(keras.layers.Layer):
 
     def build(self, inputs_shape: Shape, conditioning_shape: Shape) -> None:
         channels = check_channels(self, inputs_shape, self.axis)
-        if len(conditioning_shape) != 2:
-            raise ValueError(
-                f"{self.name} expects `conditioning` of shape "
-                "(batch, features). "
-                f"Received: shape {tuple(conditioning_shape)}. "
-                "Pool or flatten the other axes first."
-            )
+        features = check_vector(self, conditioning_shape, "conditioning")
         self._channel_shape = [1] * (len(inputs_shape) - 1)
         self._channel_shape[self.axis % len(inputs_shape) - 1] = channels
-        self.generator = keras.layers.Dense(
+        self.generator = built_dense(
+            self,
+            "generator",
             2 * channels,
+            features,
             kernel_initializer=self.kernel_initializer,
-            dtype=self.dtype_policy,
-            name="generator",
         )
-        self.generator.build(conditioning_shape)
 
     def call(self, inputs: Tensor, conditioning: Tensor) -> Tensor:
         scale, shift = ops.split(self.generator(conditioning), 2, axis=-1)

@@ -3,9 +3,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_ndim
-from keras_fusion.layers.bilinear_checks import check_sizes
-from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_ndim
+from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -29,7 +29,7 @@ class GatedGraph(keras.layers.Layer):
 
     The adjacency matrix is a weight that is not trained: set it, once the
     layer is built, by `layer.adjacency.assign(matrix)`; it is saved with the
-    model. With zeros, its start, the classes stay apart.
+    model. With zeros, its start, no class reaches another.
 
     With F features the layer has `9 * F * F + 3 * F` trainable weights.
 
@@ -46,8 +46,8 @@ class GatedGraph(keras.layers.Layer):
         As the input.
 
     Raises:
-        ValueError: If the input has not three axes, if classes or features
-            are unknown, or if `num_steps` is under 1.
+        ValueError: If the input does not have three axes, if classes or
+            features are unknown, or if `num_steps` is under 1.
 
     Example:
 
@@ -70,7 +70,7 @@ class GatedGraph(keras.layers.Layer):
         self.num_steps = num_steps
 
     def build(self, input_shape: Shape) -> None:
-        check_ndim(self, {"inputs": input_shape}, 3, 3)
+        check_ndim(self, input_shape, 3, 3)
         classes = check_channels(self, input_shape, 1)
         features = check_channels(self, input_shape, -1)
         self.adjacency = self.add_weight(
@@ -83,7 +83,7 @@ class GatedGraph(keras.layers.Layer):
         self.reset = self._gate("reset", features)
         self.candidate = self._gate("candidate", features)
 
-    def _gate(self, name: str, features: Tensor) -> list[keras.Variable]:
+    def _gate(self, name: str, features: int) -> list[keras.Variable]:
         shapes = {
             "message": (2 * features, features),
             "state": (features, features),
@@ -104,11 +104,11 @@ class GatedGraph(keras.layers.Layer):
     def call(self, inputs: Tensor) -> Tensor:
         state = inputs
         for _ in range(self.num_steps):
-            heard = [
+            messages = [
                 ops.matmul(self.adjacency, state),
                 ops.matmul(ops.transpose(self.adjacency), state),
             ]
-            message = ops.concatenate(heard, axis=-1)
+            message = ops.concatenate(messages, axis=-1)
             update = ops.sigmoid(_gated(self.update, message, state))
             reset = ops.sigmoid(_gated(self.reset, message, state))
             candidate = ops.tanh(_gated(self.candidate, message, reset * state))
@@ -122,7 +122,9 @@ class GatedGraph(keras.layers.Layer):
         return {**super().get_config(), "num_steps": self.num_steps}
 
 
-def _gated(gate: Tensor, message: Tensor, state: Tensor) -> Tensor:
+def _gated(
+    gate: list[keras.Variable], message: Tensor, state: Tensor
+) -> Tensor:
     message_kernel, state_kernel, bias = gate
     message = ops.matmul(message, message_kernel)
     return message + ops.matmul(state, state_kernel) + bias

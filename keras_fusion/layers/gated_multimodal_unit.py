@@ -3,8 +3,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_sizes
-from keras_fusion.layers.bilinear_checks import check_vectors
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.argument_validation import check_vectors
+from keras_fusion.layers.built_dense import built_dense
+from keras_fusion.types import Activation
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -50,8 +52,8 @@ class GatedMultimodalUnit(keras.layers.Layer):
         `(batch, units)`.
 
     Raises:
-        ValueError: If the inputs are no list of two or more vectors, if their
-            widths are unknown, or if `units` is under 1.
+        ValueError: If the inputs are not a list of two or more vectors, if
+            their widths are unknown, or if `units` is under 1.
 
     Example:
 
@@ -73,7 +75,7 @@ class GatedMultimodalUnit(keras.layers.Layer):
     def __init__(
         self,
         units: int,
-        activation: Any = "tanh",
+        activation: Activation = "tanh",
         tied_gates: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -86,18 +88,15 @@ class GatedMultimodalUnit(keras.layers.Layer):
     def build(self, input_shape: list[Shape]) -> None:
         widths = check_vectors(self, input_shape)
         self.proposals = [
-            self._dense(f"proposal_{m}", self.units, width)
+            built_dense(
+                self, f"proposal_{m}", self.units, width, use_bias=False
+            )
             for m, width in enumerate(widths)
         ]
         gates = len(widths) - 1 if self.tied_gates else len(widths)
-        self.gate = self._dense("gate", gates * self.units, sum(widths))
-
-    def _dense(self, name: str, units: int, width: int) -> keras.layers.Dense:
-        dense = keras.layers.Dense(
-            units, use_bias=False, dtype=self.dtype_policy, name=name
+        self.gate = built_dense(
+            self, "gate", gates * self.units, sum(widths), use_bias=False
         )
-        dense.build((None, width))
-        return dense
 
     def call(self, inputs: list[Tensor]) -> Tensor:
         proposed = [
@@ -107,7 +106,7 @@ class GatedMultimodalUnit(keras.layers.Layer):
         # (batch, modalities, units)
         return ops.sum(self.gates(inputs) * ops.stack(proposed, axis=1), axis=1)
 
-    def gates(self, inputs: Tensor) -> Tensor:
+    def gates(self, inputs: list[Tensor]) -> Tensor:
         """Returns the gates, `(batch, modalities, units)`, of `inputs`."""
         logits = self.gate(ops.concatenate(inputs, axis=-1))
         gates = logits.shape[-1] // self.units

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_fusion.layers.input_checks import check_modalities
-from keras_fusion.layers.input_checks import check_same_shape
+from keras_fusion.layers.argument_validation import check_modalities
+from keras_fusion.layers.argument_validation import check_same_shape
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -35,8 +35,7 @@ class LearnedEnsemble(keras.layers.Layer):
         That shape.
 
     Raises:
-        ValueError: If the inputs are no list of tensors, or
-            differ in shape.
+        ValueError: If the inputs are not a list of tensors, or differ in shape.
 
     Example:
 

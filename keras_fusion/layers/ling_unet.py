@@ -3,9 +3,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_ndim
-from keras_fusion.layers.bilinear_checks import check_sizes
-from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_ndim
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.argument_validation import check_vector
 from keras_fusion.layers.text_convolution import TextConvolution
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
@@ -27,7 +28,7 @@ class LingUNet(keras.layers.Layer):
 
     where `norm` makes each channel of each sample zero mean and unit variance.
     To find a goal pixel, put a dense layer with one unit and a softmax over
-    the pixels behind; position channels in the input tell places apart.
+    the pixels behind; position channels in the input tell positions apart.
 
     With C channels of the map, F filters, kernel size k, T text features in
     all and depth m, the layer has `k * k * F * (C + (3 * m - 2) * F)
@@ -62,8 +63,8 @@ class LingUNet(keras.layers.Layer):
 
     Raises:
         ValueError: If a tensor has another number of axes, if channels or
-            features are unknown, if the text cannot be split evenly, or if
-            the smallest level would be one pixel, which `norm` makes zero.
+            features are unknown, if the text cannot be split evenly, or if the
+            smallest level would be one pixel, which `norm` makes zero.
 
     Example:
 
@@ -88,7 +89,7 @@ class LingUNet(keras.layers.Layer):
         strides: int = 2,
         split_conditioning: bool = True,
         dropout: float = 0.5,
-        seed: Any = None,
+        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -107,21 +108,25 @@ class LingUNet(keras.layers.Layer):
         self.seed = seed
 
     def build(self, inputs_shape: Shape, conditioning_shape: Shape) -> None:
-        check_ndim(self, {"inputs": inputs_shape}, 4, 4)
-        check_ndim(self, {"conditioning": conditioning_shape}, 2, 2)
+        check_ndim(self, inputs_shape, 4, 4)
         channels = check_channels(self, inputs_shape, -1)
-        features = check_channels(self, conditioning_shape, -1)
+        features = check_vector(self, conditioning_shape, "conditioning")
         self._check_smallest(inputs_shape)
         if self.split_conditioning and features % self.depth:
             raise ValueError(
-                f"{self.name} splits the text into {self.depth} equal parts, "
-                f"one a level. Received: {features} text features. Change "
-                "their number, or pass `split_conditioning=False`."
+                f"`conditioning` of {self.name} must have features that divide "
+                "into equal parts, one for each level. Received: "
+                f"conditioning_shape={tuple(conditioning_shape)}, "
+                f"depth={self.depth}. "
+                "Change one of them, or pass `split_conditioning=False`."
             )
         part = features // self.depth if self.split_conditioning else features
 
-        self.shrink, self.shrink_norms = [], []
-        self.text, self.widen, self.widen_norms = [], [], []
+        self.shrink: list[keras.layers.Conv2D] = []
+        self.shrink_norms: list[keras.layers.GroupNormalization] = []
+        self.text: list[TextConvolution] = []
+        self.widen: list[keras.layers.Conv2DTranspose] = []
+        self.widen_norms: list[keras.layers.GroupNormalization] = []
         for level in range(self.depth):
             width = self.filters if level else channels
             self._add(
@@ -156,10 +161,10 @@ class LingUNet(keras.layers.Layer):
         ]
         if shrunk == [1, 1]:
             raise ValueError(
-                f"{self.name} would shrink maps to one pixel, whose "
-                "normalization is zero. Received: input shape "
-                f"{tuple(inputs_shape)} with depth={self.depth} and "
-                f"strides={self.strides}. Lower one of them."
+                f"`inputs` of {self.name} must not shrink to one pixel, whose "
+                "normalization is zero. Received: "
+                f"inputs_shape={tuple(inputs_shape)}, depth={self.depth}, "
+                f"strides={self.strides}. Lower `depth` or `strides`."
             )
 
     def _add(

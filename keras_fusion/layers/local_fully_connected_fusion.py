@@ -4,9 +4,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_ndim
-from keras_fusion.layers.bilinear_checks import check_sizes
-from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_ndim
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.argument_validation import check_vector
+from keras_fusion.layers.built_dense import built_dense
+from keras_fusion.types import Activation
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -22,7 +25,7 @@ class LocalFullyConnectedFusion(keras.layers.Layer):
         h[n][i] = act(W[n]' h[n - 1][i] + b[n])
         output[i] = h[last][i]
 
-    Cells keep their place, which a dense layer on the flattened map and text
+    Cells keep their position, which a dense layer on the flattened map and text
     loses. With weights of zero for the text this is the `mlpconv` of network
     in network; on a map of one cell it is concatenation and dense layers. The
     text is not copied: its part of the first product is made once a sample.
@@ -66,8 +69,8 @@ class LocalFullyConnectedFusion(keras.layers.Layer):
 
     def __init__(
         self,
-        units: int | Sequence[int],
-        activation: Any = "relu",
+        units: Sequence[int],
+        activation: Activation = "relu",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -82,26 +85,18 @@ class LocalFullyConnectedFusion(keras.layers.Layer):
         self.activation = keras.activations.get(activation)
 
     def build(self, inputs_shape: Shape, conditioning_shape: Shape) -> None:
-        check_ndim(self, {"inputs": inputs_shape}, 3)
-        check_ndim(self, {"conditioning": conditioning_shape}, 2, 2)
+        check_ndim(self, inputs_shape, 3)
         channels = check_channels(self, inputs_shape, -1)
-        features = check_channels(self, conditioning_shape, -1)
-        self.text = self._dense("text", self.units[0], features, use_bias=False)
+        features = check_vector(self, conditioning_shape, "conditioning")
+        self.text = built_dense(
+            self, "text", self.units[0], features, use_bias=False
+        )
         self.cells = [
-            self._dense(f"cell_{n}", units, width)
+            built_dense(self, f"cell_{n}", units, width)
             for n, (units, width) in enumerate(
                 zip(self.units, [channels, *self.units], strict=False)
             )
         ]
-
-    def _dense(
-        self, name: str, units: int, width: int, use_bias: bool = True
-    ) -> keras.layers.Dense:
-        dense = keras.layers.Dense(
-            units, use_bias=use_bias, dtype=self.dtype_policy, name=name
-        )
-        dense.build((None, width))
-        return dense
 
     def call(self, inputs: Tensor, conditioning: Tensor) -> Tensor:
         text = self.text(conditioning)

@@ -7,24 +7,24 @@ import numpy as np
 from keras_fusion.layers.local_windows import Axis
 
 
-def input_places(axes: Sequence[Axis]) -> np.ndarray:
-    """Flat places `(positions, entries)` of windows in the unpadded input.
+def input_indices(axes: Sequence[Axis]) -> np.ndarray:
+    """Flat indices `(positions, entries)` of windows in the unpadded input.
 
     An entry in the padding is -1.
     """
-    places = np.zeros((1, 1), int)
-    inside = np.ones((1, 1), bool)
+    indices: np.ndarray = np.zeros((1, 1), int)
+    inside: np.ndarray = np.ones((1, 1), bool)
     for axis in axes:
-        at = axis.places - axis.before
-        shape = (len(places) * len(at), -1)
-        held = (at >= 0) & (at < axis.size)
-        places = places[:, None, :, None] * axis.size + at[:, None, :]
-        inside = inside[:, None, :, None] & held[:, None, :]
-        places, inside = places.reshape(shape), inside.reshape(shape)
-    return np.where(inside, places, -1)
+        along_axis: np.ndarray = axis.indices - axis.before
+        shape = (len(indices) * len(along_axis), -1)
+        inside_axis = (along_axis >= 0) & (along_axis < axis.size)
+        indices = indices[:, None, :, None] * axis.size + along_axis[:, None, :]
+        inside = inside[:, None, :, None] & inside_axis[:, None, :]
+        indices, inside = indices.reshape(shape), inside.reshape(shape)
+    return np.where(inside, indices, -1)
 
 
-def matrix_places(
+def matrix_indices(
     axes: Sequence[Axis],
     channels: int,
     filters: int,
@@ -34,25 +34,25 @@ def matrix_places(
     """Row and column of each weight, and whether its input exists.
 
     Three arrays `(positions, entries, filters)`, in the order of the kernel.
-    Rows are flat places in the input, columns flat places in the output.
+    Rows are flat indices of the input, columns flat indices of the output.
     """
-    places = input_places(axes)
-    window = places.shape[1]
-    positions = np.arange(len(places))[:, None]
+    indices = input_indices(axes)
+    window = indices.shape[1]
+    positions = np.arange(len(indices))[:, None]
     width = channels // groups
     filter_numbers = np.arange(filters)
-    group = filter_numbers // (filters // groups)
+    group: np.ndarray = filter_numbers // (filters // groups)
     channel_numbers = np.arange(width)[:, None] + group * width
     if channels_first:
         sizes = np.prod([axis.size for axis in axes])
-        places = places[:, None, :, None]
-        rows = channel_numbers[:, None] * sizes + places
+        indices = indices[:, None, :, None]
+        rows = channel_numbers[:, None] * sizes + indices
         columns = filter_numbers * len(positions) + positions
     else:
-        places = places[:, :, None, None]
-        rows = places * channels + channel_numbers
+        indices = indices[:, :, None, None]
+        rows = indices * channels + channel_numbers
         columns = positions * filters + filter_numbers
     shape = (len(positions), window * width, filters)
-    inside = np.broadcast_to(places >= 0, rows.shape)
+    inside = np.broadcast_to(indices >= 0, rows.shape)
     columns = np.broadcast_to(columns[:, None], shape)
     return rows.reshape(shape), columns, inside.reshape(shape)

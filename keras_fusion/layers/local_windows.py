@@ -6,7 +6,6 @@ finite stays within the windows that hold it.
 
 import math
 from collections.abc import Sequence
-from typing import Any
 from typing import NamedTuple
 
 import keras
@@ -37,39 +36,10 @@ class Axis(NamedTuple):
         return (padded - self.extent) // self.stride + 1
 
     @property
-    def places(self) -> np.ndarray:
-        """Places `(windows, kernel_size)` along the padded axis."""
-        starts = np.arange(self.windows) * self.stride
+    def indices(self) -> np.ndarray:
+        """Indices `(windows, kernel_size)` along the padded axis."""
+        starts: np.ndarray = np.arange(self.windows) * self.stride
         return starts[:, None] + np.arange(self.kernel_size) * self.dilation
-
-
-def check_sizes(name: str, value: Any, rank: int) -> tuple[int, ...]:
-    """Returns `value` as a tuple of `rank` positive integers."""
-    sizes = (value,) * rank if isinstance(value, int) else tuple(value)
-    if len(sizes) != rank or any(size < 1 for size in sizes):
-        raise ValueError(
-            f"`{name}` must be a positive integer, or {rank} of them. "
-            f"Received: {name}={value}"
-        )
-    return sizes
-
-
-def check_padding(padding: Any, rank: int) -> str | tuple:
-    """Returns `padding` in lower case, or as a tuple of pairs."""
-    names = ["valid", "same", "causal"][: 3 if rank == 1 else 2]
-    if isinstance(padding, str):
-        if padding.lower() in names:
-            return padding.lower()
-    else:
-        pairs = tuple(tuple(pair) for pair in padding)
-        if len(pairs) == rank and all(
-            len(pair) == 2 and min(pair) >= 0 for pair in pairs
-        ):
-            return pairs
-    raise ValueError(
-        f"`padding` must be one of {names} or a tuple of {rank} pairs "
-        f"(before, after). Received: padding={padding}"
-    )
 
 
 def plan_axis(
@@ -77,7 +47,7 @@ def plan_axis(
     kernel_size: int,
     stride: int,
     dilation: int,
-    padding: Any,
+    padding: str | tuple[int, int],
     centered: bool = False,
 ) -> Axis:
     """Places windows as Keras's convolutions do.
@@ -93,7 +63,7 @@ def plan_axis(
         after = max(0, needed - size - before)
     elif padding == "causal":
         before = extent - 1
-    elif padding != "valid":
+    elif not isinstance(padding, str):
         before, after = padding
     return Axis(size, kernel_size, stride, dilation, before, after)
 
@@ -102,15 +72,15 @@ def take_windows(x: Tensor, axes: Sequence[Axis]) -> Tensor:
     """Replaces each leading axis by two, `(windows, kernel_size)`."""
     for number, axis in reversed(list(enumerate(axes))):
         at = (slice(None),) * number
-        apart = axis.stride == axis.kernel_size or axis.windows == 1
-        if apart and axis.dilation == 1:
+        disjoint = axis.stride == axis.kernel_size or axis.windows == 1
+        if disjoint and axis.dilation == 1:
             x = x[(*at, slice(axis.windows * axis.kernel_size))]
-            places = (axis.windows, axis.kernel_size)
+            window_axes = (axis.windows, axis.kernel_size)
             rest = x.shape[number + 1 :]
-            shape = (*x.shape[:number], *places, *(known(rest)))
+            shape = (*x.shape[:number], *window_axes, *(known(rest)))
             x = ops.reshape(x, shape)
         else:
-            x = ops.take(x, axis.places, axis=number)
+            x = ops.take(x, axis.indices, axis=number)
     return x
 
 
@@ -143,7 +113,7 @@ def multiply_windows(
 def multiply_windows_in_pieces(
     x: Tensor,
     kernel: Tensor,
-    axes: Sequence[Axis],
+    axes: tuple[Axis, ...],
     channels_first: bool,
     pieces: int,
 ) -> Tensor:
@@ -159,7 +129,7 @@ def multiply_windows_in_pieces(
     part = (first._replace(size=size, before=0, after=0), *rest)
 
     @keras.remat
-    def product(x: Tensor, kernel: Tensor, start: int) -> Tensor:
+    def product(x: Tensor, kernel: Tensor, start: Tensor) -> Tensor:
         x = ops.slice(
             x, (start, *[0] * (x.ndim - 1)), (size, *ops.shape(x)[1:])
         )

@@ -2,21 +2,32 @@ import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
+from typing import Self
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_fusion.layers.input_checks import check_channels
-from keras_fusion.layers.local_matrix import matrix_places
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_known_sizes
+from keras_fusion.layers.argument_validation import check_multiple
+from keras_fusion.layers.argument_validation import check_ndim
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.argument_validation import standardize_data_format
+from keras_fusion.layers.argument_validation import standardize_padding
+from keras_fusion.layers.argument_validation import standardize_tuple
+from keras_fusion.layers.local_matrix import matrix_indices
 from keras_fusion.layers.local_windows import Axis
-from keras_fusion.layers.local_windows import check_padding
-from keras_fusion.layers.local_windows import check_sizes
 from keras_fusion.layers.local_windows import count_pieces
 from keras_fusion.layers.local_windows import multiply_windows
 from keras_fusion.layers.local_windows import multiply_windows_in_pieces
 from keras_fusion.layers.local_windows import plan_axis
 from keras_fusion.layers.position_fans import scale_to_position
+from keras_fusion.types import Activation
+from keras_fusion.types import Constraint
+from keras_fusion.types import Initializer
+from keras_fusion.types import Padding
+from keras_fusion.types import Regularizer
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -31,17 +42,17 @@ class LocallyConnected(keras.layers.Layer):
         filters: int,
         kernel_size: int | Sequence[int],
         strides: int | Sequence[int] = 1,
-        padding: str | Sequence = "valid",
+        padding: Padding = "valid",
         data_format: str | None = None,
-        activation: Any = None,
+        activation: Activation = None,
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: Initializer = "glorot_uniform",
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
+        activity_regularizer: Regularizer = None,
+        kernel_constraint: Constraint = None,
+        bias_constraint: Constraint = None,
         implementation: int = 1,
         dilation_rate: int | Sequence[int] = 1,
         groups: int = 1,
@@ -50,11 +61,20 @@ class LocallyConnected(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        check_sizes(filters=filters, groups=groups, patch_limit=patch_limit)
+        check_multiple("filters", filters, "groups", groups)
+        if implementation not in (1, 2, 3):
+            raise ValueError(
+                "`implementation` must be 1, 2 or 3, as in Keras 2. "
+                f"Received: implementation={implementation}"
+            )
         self.filters = filters
-        self.kernel_size = check_sizes("kernel_size", kernel_size, self.rank)
-        self.strides = check_sizes("strides", strides, self.rank)
-        self.padding = check_padding(padding, self.rank)
-        self.data_format = data_format or keras.config.image_data_format()
+        self.kernel_size = standardize_tuple(
+            "kernel_size", kernel_size, self.rank
+        )
+        self.strides = standardize_tuple("strides", strides, self.rank)
+        self.padding = standardize_padding(padding, self.rank)
+        self.data_format = standardize_data_format(data_format)
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
@@ -64,37 +84,13 @@ class LocallyConnected(keras.layers.Layer):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
         self.implementation = implementation
-        self.dilation_rate = check_sizes(
+        self.dilation_rate = standardize_tuple(
             "dilation_rate", dilation_rate, self.rank
         )
         self.groups = groups
         self.legacy_same = legacy_same
         self.patch_limit = patch_limit
-        self._check_arguments()
         self._channels_first = self.data_format == "channels_first"
-
-    def _check_arguments(self) -> None:
-        for name in ("filters", "groups", "patch_limit"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"`{name}` must be at least 1. "
-                    f"Received: {name}={getattr(self, name)}"
-                )
-        if self.filters % self.groups:
-            raise ValueError(
-                "`filters` must be a multiple of `groups`. Received: "
-                f"filters={self.filters}, groups={self.groups}"
-            )
-        if self.data_format not in ("channels_last", "channels_first"):
-            raise ValueError(
-                '`data_format` must be "channels_last" or "channels_first". '
-                f"Received: data_format={self.data_format}"
-            )
-        if self.implementation not in (1, 2, 3):
-            raise ValueError(
-                "`implementation` must be 1, 2 or 3, as in Keras 2. "
-                f"Received: implementation={self.implementation}"
-            )
 
     def build(self, input_shape: Shape) -> None:
         axes = self._plan(input_shape)
@@ -107,8 +103,7 @@ class LocallyConnected(keras.layers.Layer):
                 stacklevel=2,
             )
         self._axes = axes
-        axis = 1 if self._channels_first else -1
-        self._channels = check_channels(self, input_shape, axis)
+        self._channels = input_shape[1 if self._channels_first else -1]
         positions = math.prod(axis.windows for axis in axes)
         entries = math.prod(self.kernel_size) * self._channels
         self._pieces = count_pieces(
@@ -137,48 +132,36 @@ class LocallyConnected(keras.layers.Layer):
         self, input_shape: Shape, legacy_same: bool | None = None
     ) -> tuple[Axis, ...]:
         """Checks the shape of the input and places the windows in it."""
-        if len(input_shape) != self.rank + 2:
-            raise ValueError(
-                f"{self.name} expects {self.rank + 2} dimensions: batch, "
-                f"channels and {self.rank} of positions. "
-                f"Received: input_shape={tuple(input_shape)}"
-            )
+        check_ndim(self, input_shape, self.rank + 2, self.rank + 2)
         axis = 1 if self._channels_first else -1
         channels = check_channels(self, input_shape, axis)
+        check_multiple("channels", channels, "groups", self.groups)
+        check_known_sizes(
+            self,
+            input_shape,
+            "Set all dimensions but the batch in `keras.Input`.",
+        )
         first = 2 if self._channels_first else 1
-        sizes: tuple = input_shape[first : first + self.rank]
-        if None in sizes:
-            raise ValueError(
-                f"{self.name} has weights for every position and needs to "
-                "know how many there are. Received: "
-                f"input_shape={tuple(input_shape)}. "
-                "Set all dimensions but the batch in `keras.Input`."
-            )
-        if channels % self.groups:
-            raise ValueError(
-                "The number of channels must be a multiple of `groups`. "
-                f"Received: {channels} channels, groups={self.groups}"
-            )
-        padding: Any = self.padding
-        if isinstance(padding, str):
-            padding = (padding,) * self.rank
+        sizes = tuple(input_shape[first : first + self.rank])
         if legacy_same is None:
             legacy_same = self.legacy_same
         axes = tuple(
-            plan_axis(*settings, centered=legacy_same)
-            for settings in zip(
-                sizes,
-                self.kernel_size,
-                self.strides,
-                self.dilation_rate,
-                padding,
-                strict=True,
+            plan_axis(
+                size,
+                self.kernel_size[n],
+                self.strides[n],
+                self.dilation_rate[n],
+                self.padding
+                if isinstance(self.padding, str)
+                else self.padding[n],
+                legacy_same,
             )
+            for n, size in enumerate(sizes)
         )
         if any(axis.windows < 1 for axis in axes):
             raise ValueError(
-                f"{self.name} has windows that are larger than its input. "
-                f"Received: input_shape={tuple(input_shape)}, kernel_size="
+                f"`inputs` of {self.name} must not be smaller than a window. "
+                f"Received: inputs_shape={tuple(input_shape)}, kernel_size="
                 f"{self.kernel_size}, dilation_rate={self.dilation_rate}. "
                 'Use a smaller window, or padding="same".'
             )
@@ -238,7 +221,7 @@ class LocallyConnected(keras.layers.Layer):
         return ops.reshape(outputs, (-1, *windows, self.filters))
 
     @classmethod
-    def from_conv(cls, conv: keras.layers.Layer, input_shape: Shape) -> Any:
+    def from_conv(cls, conv: keras.layers.Layer, input_shape: Shape) -> Self:
         """Makes a layer that starts as the given convolution.
 
         Args:
@@ -252,8 +235,8 @@ class LocallyConnected(keras.layers.Layer):
         convolution = getattr(keras.layers, f"Conv{cls.rank}D")
         if not isinstance(conv, convolution) or not conv.built:
             raise ValueError(
-                f"{cls.__name__}.from_conv expects a built "
-                f"keras.layers.{convolution.__name__}. Received: {conv}"
+                "`conv` must be a built "
+                f"keras.layers.{convolution.__name__}. Received: conv={conv}"
             )
         layer = cls.from_config({**conv.get_config(), "name": None})
         layer.build(input_shape)
@@ -270,7 +253,7 @@ class LocallyConnected(keras.layers.Layer):
             layer.bias.assign(np.broadcast_to(bias, layer.bias.shape))
         return layer
 
-    def to_dense(self) -> Any:
+    def to_dense(self) -> tuple[np.ndarray, np.ndarray]:
         """Writes the layer as one matrix, mostly of zeros.
 
         Returns:
@@ -278,11 +261,11 @@ class LocallyConnected(keras.layers.Layer):
             a dense layer from the flattened input to the flattened output
             before the activation. Meant for small layers.
         """
-        rows, columns, inside = self._matrix_places()
-        matrix = np.zeros(self._matrix_shape(), "float32")
+        rows, columns, inside = self._matrix_indices()
+        matrix: np.ndarray = np.zeros(self._matrix_shape(), "float32")
         kernel = ops.convert_to_numpy(self.kernel)
         matrix[rows[inside], columns[inside]] = kernel[inside]
-        bias = np.zeros(matrix.shape[1], "float32")
+        bias: np.ndarray = np.zeros(matrix.shape[1], "float32")
         if self.use_bias:
             bias = ops.convert_to_numpy(self.bias).ravel()
         return matrix, bias
@@ -298,8 +281,8 @@ class LocallyConnected(keras.layers.Layer):
         """
         kernel, *bias = (np.asarray(weight) for weight in weights)
         if kernel.ndim != 3:
-            rows, columns, inside = self._matrix_places()
-            matrix = np.zeros(self._matrix_shape(), kernel.dtype)
+            rows, columns, inside = self._matrix_indices()
+            matrix: np.ndarray = np.zeros(self._matrix_shape(), kernel.dtype)
             if kernel.ndim == 1:
                 mask = np.zeros(matrix.shape, bool)
                 mask[rows[inside], columns[inside]] = True
@@ -313,8 +296,8 @@ class LocallyConnected(keras.layers.Layer):
         sizes = math.prod(axis.size for axis in self._axes)
         return sizes * self._channels, self.kernel.shape[0] * self.filters
 
-    def _matrix_places(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return matrix_places(
+    def _matrix_indices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return matrix_indices(
             self._axes,
             self._channels,
             self.filters,

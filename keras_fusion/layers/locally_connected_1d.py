@@ -12,7 +12,7 @@ class LocallyConnected1D(LocallyConnected):
         output[p, f] = activation(sum over i, c of
                        window[p][i, c] * kernel[p, (i, c), f] + bias[p, f])
 
-    It suits sequences of fixed length in which places mean different things,
+    It suits sequences of fixed length whose positions mean different things,
     such as genomic windows or hours of a day. Windows lie as those of
     `keras.layers.Conv1D` with the same arguments. As in the other locally
     connected layers, weights and `.h5` models of Keras 2 load as they are,
@@ -44,9 +44,9 @@ class LocallyConnected1D(LocallyConnected):
         the length that `Conv1D` gives.
 
     Raises:
-        ValueError: If an argument is out of its range, if the input's length
-            is unknown or smaller than a window, or if `groups` does not
-            divide channels and filters.
+        ValueError: If an argument is out of its range, if the input's length is
+            unknown or smaller than a window, or if `groups` does not divide
+            channels and filters.
 
     Example:
 

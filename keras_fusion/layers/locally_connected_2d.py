@@ -5,7 +5,7 @@ from keras_fusion.layers.locally_connected import LocallyConnected
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
 class LocallyConnected2D(LocallyConnected):
-    """A convolution of images whose weights differ from place to place.
+    """A convolution of images whose weights differ from position to position.
 
     A matrix of its own multiplies the window of every output position `p`:
 
@@ -13,7 +13,7 @@ class LocallyConnected2D(LocallyConnected):
                        window[p][i, j, c] * kernel[p, (i, j, c), f]
                        + bias[p, f])
 
-    It suits inputs in which places mean different things: aligned faces,
+    It suits inputs in which positions mean different things: aligned faces,
     sensor grids, spectrograms, a fixed camera. Windows lie as those of
     `keras.layers.Conv2D` with the same arguments, and with equal weights at
     all positions the layer is that convolution; `from_conv` starts it there.
@@ -72,9 +72,9 @@ class LocallyConnected2D(LocallyConnected):
         new_height, new_width)`, of the sizes that `Conv2D` gives.
 
     Raises:
-        ValueError: If an argument is out of its range, if the input's sizes
-            are unknown or smaller than a window, or if `groups` does not
-            divide channels and filters.
+        ValueError: If an argument is out of its range, if the input's sizes are
+            unknown or smaller than a window, or if `groups` does not divide
+            channels and filters.
 
     Example:
 

@@ -5,7 +5,7 @@ from keras_fusion.layers.locally_connected import LocallyConnected
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
 class LocallyConnected3D(LocallyConnected):
-    """A convolution of volumes whose weights differ from place to place.
+    """A convolution of volumes whose weights differ from position to position.
 
     A matrix of its own multiplies the window of every output position `p`:
 
@@ -16,7 +16,7 @@ class LocallyConnected3D(LocallyConnected):
     It suits registered volumes, such as brain scans in one atlas, and clips
     of a fixed camera. Windows lie as those of `keras.layers.Conv3D` with the
     same arguments. Keras 2 had no such layer; arguments, weights and methods
-    follow its smaller kin.
+    follow `LocallyConnected2D`.
 
     With P output positions the layer has `P * filters * (product of
     kernel_size * channels / groups + 1)` trainable weights.
@@ -44,9 +44,9 @@ class LocallyConnected3D(LocallyConnected):
         filters behind the batch, of the sizes that `Conv3D` gives.
 
     Raises:
-        ValueError: If an argument is out of its range, if the input's sizes
-            are unknown or smaller than a window, or if `groups` does not
-            divide channels and filters.
+        ValueError: If an argument is out of its range, if the input's sizes are
+            unknown or smaller than a window, or if `groups` does not divide
+            channels and filters.
 
     Example:
 

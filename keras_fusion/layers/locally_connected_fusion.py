@@ -1,13 +1,17 @@
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_fusion.layers.input_checks import check_channels
-from keras_fusion.layers.input_checks import check_modalities
-from keras_fusion.layers.input_checks import check_same_shape
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_known_sizes
+from keras_fusion.layers.argument_validation import check_modalities
+from keras_fusion.layers.argument_validation import check_same_shape
+from keras_fusion.statistics import branch_statistics
+from keras_fusion.types import Activation
+from keras_fusion.types import Initializer
+from keras_fusion.types import Regularizer
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -50,7 +54,7 @@ class LocallyConnectedFusion(keras.layers.Layer):
         That shape.
 
     Raises:
-        ValueError: If the inputs are no list of tensors or differ in shape,
+        ValueError: If the inputs are not a list of tensors or differ in shape,
             if the channels, or with `per_position` the sizes, are unknown.
 
     Example:
@@ -71,12 +75,12 @@ class LocallyConnectedFusion(keras.layers.Layer):
 
     def __init__(
         self,
-        activation: Any = "relu",
+        activation: Activation = "relu",
         use_bias: bool = True,
         per_position: bool = False,
-        kernel_initializer: Any = None,
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
+        kernel_initializer: Initializer | None = None,
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -91,18 +95,16 @@ class LocallyConnectedFusion(keras.layers.Layer):
         check_modalities(self, input_shape, at_least=1)
         check_same_shape(self, input_shape)
         branches = len(input_shape)
-        places: Shape = (check_channels(self, input_shape[0], -1),)
+        shape = (check_channels(self, input_shape[0], -1),)
         if self.per_position:
-            places = tuple(input_shape[0][1:])
-            if None in places:
-                raise ValueError(
-                    f"{self.name} has weights for every position and needs "
-                    "to know how many there are. Received: input shape "
-                    f"{tuple(input_shape[0])}. Set the sizes in "
-                    "`keras.Input`, or `per_position=False`."
-                )
+            check_known_sizes(
+                self,
+                input_shape[0],
+                "Set them in `keras.Input`, or pass `per_position=False`.",
+            )
+            shape = tuple(input_shape[0][1:])
         self.kernel = self.add_weight(
-            shape=(*places, branches),
+            shape=(*shape, branches),
             initializer=self.kernel_initializer
             or keras.initializers.Constant(1 / branches),
             regularizer=self.kernel_regularizer,
@@ -110,7 +112,7 @@ class LocallyConnectedFusion(keras.layers.Layer):
         )
         if self.use_bias:
             self.bias = self.add_weight(
-                shape=places, initializer=self.bias_initializer, name="bias"
+                shape=shape, initializer=self.bias_initializer, name="bias"
             )
 
     def call(self, inputs: list[Tensor]) -> Tensor:
@@ -126,8 +128,8 @@ class LocallyConnectedFusion(keras.layers.Layer):
         return ops.convert_to_numpy(self.kernel)
 
     def branch_statistics(
-        self, branches: Sequence[str] | None = None
-    ) -> dict[str, Any]:
+        self, branches: list[np.ndarray] | None = None
+    ) -> dict[str, np.ndarray]:
         """Says how much each branch counts.
 
         Args:
@@ -135,28 +137,19 @@ class LocallyConnectedFusion(keras.layers.Layer):
                 Weights alone mislead where branches differ in scale.
 
         Returns:
-            Dict of arrays `(S,)`: `"mean"` and `"mean_absolute"` of the
-            weights; `"share"`, the part of each branch in the absolute
-            weights of a channel, averaged over channels; with `branches` also
-            `"contribution"`, the same after each weight is multiplied by the
-            mean absolute value that it meets.
+            What `keras_fusion.statistics.branch_statistics` returns; without
+            `branches` there is no `"contribution"`.
         """
         weights = self.branch_weights
         weights = weights.reshape(-1, weights.shape[-1])
-        sizes = np.abs(weights)
-        statistics = {
-            "mean": weights.mean(axis=0),
-            "mean_absolute": sizes.mean(axis=0),
-            "share": share(sizes),
-        }
-        if branches is not None:
-            places = self.kernel.shape[:-1]
-            met = [
-                np.abs(branch).reshape(-1, *places).mean(axis=0).ravel()
-                for branch in branches
-            ]
-            statistics["contribution"] = share(sizes * np.stack(met, axis=-1))
-        return statistics
+        if branches is None:
+            return branch_statistics(weights)
+        shape = self.kernel.shape[:-1]
+        activations = [
+            np.abs(branch).reshape(-1, *shape).mean(axis=0).ravel()
+            for branch in branches
+        ]
+        return branch_statistics(weights, np.stack(activations, axis=-1))
 
     def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return tuple(input_shape[0])
@@ -177,9 +170,3 @@ class LocallyConnectedFusion(keras.layers.Layer):
                 self.kernel_regularizer
             ),
         }
-
-
-def share(sizes: np.ndarray) -> np.ndarray:
-    """Each branch's part of the sum in its row, averaged over rows."""
-    total = sizes.sum(axis=1, keepdims=True)
-    return (sizes / np.where(total == 0, 1, total)).mean(axis=0)

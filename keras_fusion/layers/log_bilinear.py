@@ -3,10 +3,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_sizes
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.argument_validation import check_vector
 from keras_fusion.layers.log_bilinear_context import beside_positions
 from keras_fusion.layers.log_bilinear_context import check_context
-from keras_fusion.layers.log_bilinear_context import check_modality
 from keras_fusion.layers.log_bilinear_context import predict_embedding
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
@@ -59,8 +59,8 @@ class LogBilinear(keras.layers.Layer):
         `(batch, ..., vocabulary_size)`.
 
     Raises:
-        ValueError: If the context has no axis of words, if the modality is no
-            vector or was left out when the layer was built, if widths are
+        ValueError: If the context has no axis of words, if the modality is not
+            a vector or was left out when the layer was built, if widths are
             unknown, or if a size is under 1.
 
     Example:
@@ -106,7 +106,7 @@ class LogBilinear(keras.layers.Layer):
         self.modality_kernel = None
         if modality_shape is not None:
             self.modality_kernel = self.add_weight(
-                shape=(check_modality(self, modality_shape), width),
+                shape=(check_vector(self, modality_shape, "modality"), width),
                 initializer="glorot_uniform",
                 name="modality_kernel",
             )
@@ -133,7 +133,8 @@ class LogBilinear(keras.layers.Layer):
         """Returns the modality's share of the predicted embedding."""
         if self.modality_kernel is None:
             raise ValueError(
-                f"{self.name} was built for text alone. Received: a modality. "
+                f"`modality` of {self.name} must be None, as the layer was "
+                f"built for text alone. Received: modality={modality}. "
                 "Pass one at the first call too."
             )
         return ops.matmul(modality, self.modality_kernel)

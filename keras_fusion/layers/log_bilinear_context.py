@@ -3,31 +3,22 @@
 import keras
 from keras import ops
 
-from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_ndim
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
 
 def check_context(layer: keras.layers.Layer, shape: Shape) -> int:
     """Returns the number of context words of `(batch, ..., words)`."""
-    if len(shape) < 2:
-        raise ValueError(
-            f"{layer.name} expects `context` of shape (batch, ..., words). "
-            f"Received: shape {tuple(shape)}. "
-            "Pass the indices of the words before the one to predict."
-        )
-    return check_channels(layer, shape, -1)
-
-
-def check_modality(layer: keras.layers.Layer, shape: Shape) -> int:
-    """Returns the width of `(batch, features)`."""
-    if len(shape) != 2:
-        raise ValueError(
-            f"{layer.name} expects `modality` of shape (batch, features). "
-            f"Received: shape {tuple(shape)}. "
-            "Pool or flatten the other axes first."
-        )
-    return check_channels(layer, shape, -1)
+    check_ndim(
+        layer,
+        shape,
+        2,
+        name="context",
+        advice="Pass the indices of the words before the one to predict.",
+    )
+    return check_channels(layer, shape, -1, "context")
 
 
 def predict_embedding(embedded: Tensor, kernel: Tensor) -> Tensor:

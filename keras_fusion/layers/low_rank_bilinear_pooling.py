@@ -4,8 +4,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_sizes
-from keras_fusion.layers.bilinear_checks import check_vectors
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.argument_validation import check_vectors
+from keras_fusion.layers.built_dense import built_dense
+from keras_fusion.types import Activation
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -57,8 +59,8 @@ class LowRankBilinearPooling(keras.layers.Layer):
         `(batch, units)`.
 
     Raises:
-        ValueError: If the inputs are no list of two or more vectors, if their
-            widths are unknown, or if a size is under 1.
+        ValueError: If the inputs are not a list of two or more vectors, if
+            their widths are unknown, or if a size is under 1.
 
     Example:
 
@@ -77,7 +79,7 @@ class LowRankBilinearPooling(keras.layers.Layer):
         self,
         units: int,
         rank: int = 1200,
-        activation: Any = "tanh",
+        activation: Activation = "tanh",
         activate_product: bool = False,
         projection_bias: bool = True,
         shortcut: bool = False,
@@ -95,29 +97,23 @@ class LowRankBilinearPooling(keras.layers.Layer):
     def build(self, input_shape: list[Shape]) -> None:
         widths = check_vectors(self, input_shape)
         self.projections = [
-            self._dense(f"projection_{m}", self.rank, width)
+            built_dense(
+                self,
+                f"projection_{m}",
+                self.rank,
+                width,
+                use_bias=self.projection_bias,
+            )
             for m, width in enumerate(widths)
         ]
-        self.output_projection = self._dense(
-            "output", self.units, self.rank, use_bias=True
+        self.output_projection = built_dense(
+            self, "output", self.units, self.rank
         )
         self.shortcuts = [
-            self._dense(f"shortcut_{m}", self.units, width, use_bias=True)
+            built_dense(self, f"shortcut_{m}", self.units, width)
             for m, width in enumerate(widths)
             if self.shortcut
         ]
-
-    def _dense(
-        self, name: str, units: int, width: int, use_bias: bool | None = None
-    ) -> keras.layers.Dense:
-        dense = keras.layers.Dense(
-            units,
-            use_bias=self.projection_bias if use_bias is None else use_bias,
-            dtype=self.dtype_policy,
-            name=name,
-        )
-        dense.build((None, width))
-        return dense
 
     def call(self, inputs: list[Tensor]) -> Tensor:
         projected = [

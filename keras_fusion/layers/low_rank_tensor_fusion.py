@@ -4,8 +4,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_sizes
-from keras_fusion.layers.bilinear_checks import check_vectors
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.argument_validation import check_vectors
+from keras_fusion.layers.prepend_one import prepend_one
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -43,8 +44,8 @@ class LowRankTensorFusion(keras.layers.Layer):
         `(batch, units)`.
 
     Raises:
-        ValueError: If the inputs are no list of two or more vectors, if their
-            widths are unknown, or if a size is under 1.
+        ValueError: If the inputs are not a list of two or more vectors, if
+            their widths are unknown, or if a size is under 1.
 
     Example:
 
@@ -89,15 +90,12 @@ class LowRankTensorFusion(keras.layers.Layer):
 
     def call(self, inputs: list[Tensor]) -> Tensor:
         projected = [
-            self._after_one(x) @ factor
+            prepend_one(x) @ factor
             for x, factor in zip(inputs, self.factors, strict=True)
         ]
         product = functools.reduce(ops.multiply, projected)
         product = ops.reshape(product, (-1, self.rank, self.units))
         return ops.einsum("bru,r->bu", product, self.rank_weights) + self.bias
-
-    def _after_one(self, x: Tensor) -> Tensor:
-        return ops.concatenate([ops.ones_like(x[:, :1]), x], axis=-1)
 
     def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return (input_shape[0][0], self.units)

@@ -3,15 +3,17 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.input_checks import check_channels
-from keras_fusion.layers.input_checks import check_modalities
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_modalities
+from keras_fusion.layers.argument_validation import check_presence
+from keras_fusion.types import Initializer
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
 class MissingModalityToken(keras.layers.Layer):
-    """Puts a learned vector in the place of a modality that is absent.
+    """Puts a learned vector in place of a modality that is absent.
 
     Zeros are a value like any other: a black image is not a missing one. With
     a vector `t[m]` for each modality, which the network can recognize,
@@ -19,7 +21,7 @@ class MissingModalityToken(keras.layers.Layer):
         output[m][i] = inputs[m][i]   if sample i has modality m
                        t[m]           otherwise, at every position
 
-    and what stands in the place of an absent modality, NaN included, changes
+    and what stands in place of an absent modality, NaN included, changes
     neither output nor gradient. Tokens of zeros, as at the start, are plain
     zero-filling.
 
@@ -41,8 +43,9 @@ class MissingModalityToken(keras.layers.Layer):
         As the input: a list of N tensors.
 
     Raises:
-        ValueError: If the inputs are no list of two or more tensors, if the
-            channels are unknown, or if presence has not one column for each.
+        ValueError: If the inputs are not a list of two or more tensors, if the
+            channels are unknown, or if presence does not have one column for
+            each modality.
 
     Example:
 
@@ -53,7 +56,9 @@ class MissingModalityToken(keras.layers.Layer):
     [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
     """
 
-    def __init__(self, initializer: Any = "zeros", **kwargs: Any) -> None:
+    def __init__(
+        self, initializer: Initializer = "zeros", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.initializer = keras.initializers.get(initializer)
 
@@ -88,15 +93,3 @@ class MissingModalityToken(keras.layers.Layer):
             **super().get_config(),
             "initializer": keras.initializers.serialize(self.initializer),
         }
-
-
-def check_presence(
-    layer: keras.layers.Layer, shape: Shape, modalities: int
-) -> None:
-    """Raises unless there is one column for each modality."""
-    if len(shape) != 2 or shape[1] != modalities:
-        raise ValueError(
-            f"{layer.name} expects `presence` of shape (batch, {modalities}), "
-            "one column for each modality. "
-            f"Received: shape {tuple(shape)}"
-        )

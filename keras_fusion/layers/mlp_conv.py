@@ -4,6 +4,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_fusion.types import Activation
+from keras_fusion.types import Initializer
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -77,9 +79,9 @@ class MLPConv(keras.layers.Layer):
         kernel_size: int | Sequence[int],
         strides: int | Sequence[int] = 1,
         padding: str = "same",
-        activation: Any = "relu",
-        last_activation: Any = "relu",
-        kernel_initializer: Any = "glorot_uniform",
+        activation: Activation = "relu",
+        last_activation: Activation = "relu",
+        kernel_initializer: Initializer = "glorot_uniform",
         data_format: str | None = None,
         **kwargs: Any,
     ) -> None:

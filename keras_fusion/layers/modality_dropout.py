@@ -3,7 +3,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.input_checks import check_modalities
+from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.replica_seed_generator import ReplicaSeedGenerator
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
@@ -24,7 +24,7 @@ class ModalityDropout(keras.layers.Layer):
 
     So a modality is hidden in `rate - rate^N / N` of the samples, and
     `rate=1` leaves each sample one modality. What stays is not scaled up.
-    Beside the modalities the layer returns which of them are there, for
+    Beside the modalities the layer returns which of them are present, for
     layers that take presence, such as `MissingModalityToken` and `Refiner`.
     Outside training nothing is hidden.
 
@@ -49,7 +49,7 @@ class ModalityDropout(keras.layers.Layer):
         of shape `(batch, N)`, 0 or 1.
 
     Raises:
-        ValueError: If the inputs are no list of two or more tensors, or if
+        ValueError: If the inputs are not a list of two or more tensors, or if
             `rate` is not between 0 and 1.
 
     Example:
@@ -61,7 +61,9 @@ class ModalityDropout(keras.layers.Layer):
     [1.0, 1.0, 1.0, 1.0]
     """
 
-    def __init__(self, rate: float, seed: Any = None, **kwargs: Any) -> None:
+    def __init__(
+        self, rate: float, seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if not 0 <= rate <= 1:
             raise ValueError(
@@ -81,7 +83,7 @@ class ModalityDropout(keras.layers.Layer):
         inputs: list[Tensor],
         presence: Tensor | None = None,
         training: bool = False,
-    ) -> Any:
+    ) -> tuple[list[Tensor], Tensor]:
         shape = (ops.shape(inputs[0])[0], len(inputs))
         if presence is None:
             kept = ops.ones(shape, dtype="bool")
@@ -97,7 +99,7 @@ class ModalityDropout(keras.layers.Layer):
         ]
         return outputs, ops.cast(kept, self.compute_dtype)
 
-    def _survivors(self, shape: Shape, present: Tensor) -> Tensor:
+    def _survivors(self, shape: tuple[Any, int], present: Tensor) -> Tensor:
         u = keras.random.uniform(
             shape, dtype="float32", seed=self.seed_generator
         )
@@ -106,7 +108,7 @@ class ModalityDropout(keras.layers.Layer):
 
     def compute_output_shape(
         self, inputs_shape: list[Shape], presence_shape: Shape | None = None
-    ) -> Any:
+    ) -> tuple[list[Shape], Shape]:
         shapes = [tuple(shape) for shape in inputs_shape]
         return shapes, (shapes[0][0], len(shapes))
 

@@ -3,10 +3,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_ndim
-from keras_fusion.layers.bilinear_checks import check_sizes
-from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_ndim
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.built_dense import built_dense
 from keras_fusion.layers.precision import at_least_float32
+from keras_fusion.types import Activation
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -55,7 +57,7 @@ class PairwiseBilinearAttention(keras.layers.Layer):
         That of `query`. The weights: `(batch, num_glimpses, queries, values)`.
 
     Raises:
-        ValueError: If a tensor has not three axes, if the features are
+        ValueError: If a tensor does not have three axes, if the features are
             unknown, or if a size is under 1.
 
     Example:
@@ -81,7 +83,7 @@ class PairwiseBilinearAttention(keras.layers.Layer):
         rank: int,
         num_glimpses: int = 8,
         attention_rank: int | None = None,
-        activation: Any = "relu",
+        activation: Activation = "relu",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -95,16 +97,25 @@ class PairwiseBilinearAttention(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, query_shape: Shape, value_shape: Shape) -> None:
-        check_ndim(self, {"query": query_shape, "value": value_shape}, 3, 3)
-        query_width = check_channels(self, query_shape, -1)
-        value_width = check_channels(self, value_shape, -1)
+        check_ndim(self, query_shape, 3, 3, "query")
+        check_ndim(self, value_shape, 3, 3, "value")
+        query_width = check_channels(self, query_shape, -1, "query")
+        value_width = check_channels(self, value_shape, -1, "value")
         attention_rank = self.attention_rank or 3 * self.rank
         glimpses = range(self.num_glimpses)
-        self.query_attention = self._dense(
-            "query_attention", attention_rank, query_width, self.activation
+        self.query_attention = built_dense(
+            self,
+            "query_attention",
+            attention_rank,
+            query_width,
+            activation=self.activation,
         )
-        self.value_attention = self._dense(
-            "value_attention", attention_rank, value_width, self.activation
+        self.value_attention = built_dense(
+            self,
+            "value_attention",
+            attention_rank,
+            value_width,
+            activation=self.activation,
         )
         self.score_kernel = self.add_weight(
             shape=(self.num_glimpses, attention_rank),
@@ -112,26 +123,29 @@ class PairwiseBilinearAttention(keras.layers.Layer):
             name="score_kernel",
         )
         self.query_projections = [
-            self._dense(f"query_{g}", self.rank, query_width, self.activation)
+            built_dense(
+                self,
+                f"query_{g}",
+                self.rank,
+                query_width,
+                activation=self.activation,
+            )
             for g in glimpses
         ]
         self.value_projections = [
-            self._dense(f"value_{g}", self.rank, value_width, self.activation)
+            built_dense(
+                self,
+                f"value_{g}",
+                self.rank,
+                value_width,
+                activation=self.activation,
+            )
             for g in glimpses
         ]
         self.residuals = [
-            self._dense(f"residual_{g}", query_width, self.rank)
+            built_dense(self, f"residual_{g}", query_width, self.rank)
             for g in glimpses
         ]
-
-    def _dense(
-        self, name: str, units: int, width: int, activation: Any = None
-    ) -> keras.layers.Dense:
-        dense = keras.layers.Dense(
-            units, activation=activation, dtype=self.dtype_policy, name=name
-        )
-        dense.build((None, None, width))
-        return dense
 
     def call(
         self,
@@ -140,7 +154,7 @@ class PairwiseBilinearAttention(keras.layers.Layer):
         query_mask: Tensor | None = None,
         value_mask: Tensor | None = None,
         return_attention_scores: bool = False,
-    ) -> Any:
+    ) -> Tensor | tuple[Tensor, Tensor]:
         weights = self._softmax(
             self._scores(query, value), query_mask, value_mask
         )
@@ -167,7 +181,10 @@ class PairwiseBilinearAttention(keras.layers.Layer):
         )
 
     def _softmax(
-        self, scores: Tensor, query_mask: Tensor, value_mask: Tensor
+        self,
+        scores: Tensor,
+        query_mask: Tensor | None,
+        value_mask: Tensor | None,
     ) -> Tensor:
         wide = at_least_float32(self.compute_dtype)
         scores = ops.cast(scores, wide)

@@ -1,12 +1,13 @@
 import math
-from typing import Any
 
 import keras
 
 from keras_fusion.types import Tensor
 
 
-def scale_to_position(initializer: Any, window: int) -> Any:
+def scale_to_position(
+    initializer: keras.initializers.Initializer, window: int
+) -> keras.initializers.Initializer:
     """Gives every position the spread that a convolution would have.
 
     For kernels `(positions, entries, filters)`. Keras's rule for fans takes
@@ -18,12 +19,12 @@ def scale_to_position(initializer: Any, window: int) -> Any:
     if not isinstance(initializer, variance_scaling) or chosen_axes:
         return initializer
 
-    def draw(shape: tuple[int, ...], dtype: Any = None) -> Tensor:
+    def draw(shape: tuple[int, int, int], dtype: str | None = None) -> Tensor:
         positions, entries, filters = shape
-        taken = fan(initializer.mode, entries, filters) * positions
-        meant = fan(initializer.mode, entries, filters * window)
+        fan_of_keras = fan(initializer.mode, entries, filters) * positions
+        fan_of_window = fan(initializer.mode, entries, filters * window)
         values = initializer(shape, dtype=dtype)
-        return values * math.sqrt(taken / meant)
+        return values * math.sqrt(fan_of_keras / fan_of_window)
 
     return draw
 

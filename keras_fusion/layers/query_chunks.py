@@ -9,7 +9,10 @@ from keras_fusion.types import Tensor
 
 
 def map_queries(
-    function: Callable, queries: Tensor, at_once: int, *shared: Tensor
+    function: Callable[..., Tensor],
+    queries: Tensor,
+    at_once: int,
+    *shared: Tensor,
 ) -> Tensor:
     """Applies `function` to parts of `queries`, one part after the other.
 

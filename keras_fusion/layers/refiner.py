@@ -1,17 +1,21 @@
 import copy
 import math
+from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
+from typing import Self
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_fusion.distribution import replicas
-from keras_fusion.layers.input_checks import check_channels
-from keras_fusion.layers.input_checks import check_modalities
-from keras_fusion.layers.missing_modality_token import check_presence
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_modalities
+from keras_fusion.layers.argument_validation import check_presence
+from keras_fusion.layers.built_dense import built_dense
 from keras_fusion.losses import RefinerCosineLoss
+from keras_fusion.replicas import replicas
+from keras_fusion.types import Activation
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -70,10 +74,10 @@ class Refiner(keras.layers.Layer):
         `(batch, k)`, as the fusion gives it.
 
     Raises:
-        ValueError: If the inputs are no list of two or more tensors, if the
-            fusion does not give one vector a sample, if presence, targets or
-            `loss_weights` are not one for each modality, or if the loss gives
-            anything but one value a sample.
+        ValueError: If the inputs are not a list of two or more tensors, if the
+            fusion does not give one vector for each sample, if presence,
+            targets or `loss_weights` do not have one item for each modality, or
+            if the loss gives anything but one value for each sample.
 
     Example:
 
@@ -98,9 +102,9 @@ class Refiner(keras.layers.Layer):
         self,
         fusion: keras.layers.Layer,
         hidden_units: Sequence[int] = (),
-        activation: Any = "relu",
-        loss: Any = None,
-        loss_weights: Any = 0.1,
+        activation: Activation = "relu",
+        loss: str | Callable[..., Tensor] | None = None,
+        loss_weights: float | Sequence[float] = 0.1,
         stop_gradient: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -111,8 +115,11 @@ class Refiner(keras.layers.Layer):
         self.loss = (
             RefinerCosineLoss() if loss is None else keras.losses.get(loss)
         )
-        is_number = isinstance(loss_weights, int | float)
-        self.loss_weights = loss_weights if is_number else tuple(loss_weights)
+        self.loss_weights = (
+            loss_weights
+            if isinstance(loss_weights, int | float)
+            else tuple(loss_weights)
+        )
         self.stop_gradient = stop_gradient
 
     def build(
@@ -129,42 +136,40 @@ class Refiner(keras.layers.Layer):
         fused_shape = self.compute_output_shape(inputs_shape)
         if len(fused_shape) != 2:
             raise ValueError(
-                f"{self.name} expects its fusion to give one vector a sample, "
-                f"of shape (batch, units). Received: {fused_shape}. "
+                f"`fusion` of {self.name} must give one vector for each "
+                f"sample, of shape (batch, units). Received: {fused_shape}. "
                 "Pool positions away before or in the fusion."
             )
         targets_shape = targets_shape or inputs_shape
         self._check_count("targets", targets_shape, inputs_shape)
         if isinstance(self.loss_weights, tuple):
             self._check_count("loss_weights", self.loss_weights, inputs_shape)
-        self.defusers = []
+        self.defusers: list[keras.layers.Dense] = []
         for m, shape in enumerate(targets_shape):
             for axis in range(1, len(shape)):
                 check_channels(self, shape, axis)
-            self._add_defuser(m, fused_shape, math.prod(shape[1:]))
+            self._add_defuser(m, fused_shape[-1], math.prod(shape[1:]))
 
     def _check_count(
-        self, name: str, values: Sequence, inputs_shape: list[Shape]
+        self, name: str, values: Sequence[Any], inputs_shape: list[Shape]
     ) -> None:
         if len(values) != len(inputs_shape):
             raise ValueError(
-                f"{self.name} expects `{name}` to hold one item for each of "
-                f"{len(inputs_shape)} modalities. Received: {values}"
+                f"`{name}` of {self.name} must hold one item for each of "
+                f"{len(inputs_shape)} modalities. Received: {name}={values}"
             )
 
-    def _add_defuser(
-        self, modality: Tensor, shape: Shape, features: Tensor
-    ) -> None:
+    def _add_defuser(self, modality: int, width: int, features: int) -> None:
         for depth, units in enumerate((*self.hidden_units, features)):
             last = depth == len(self.hidden_units)
-            dense = keras.layers.Dense(
+            dense = built_dense(
+                self,
+                f"defuser_{modality}_{depth}",
                 units,
+                width,
                 activation=None if last else self.activation,
-                dtype=self.dtype_policy,
-                name=f"defuser_{modality}_{depth}",
             )
-            dense.build(shape)
-            shape = (None, units)
+            width = units
             self.defusers.append(dense)
 
     def call(
@@ -172,7 +177,7 @@ class Refiner(keras.layers.Layer):
         inputs: list[Tensor],
         presence: Tensor | None = None,
         targets: list[Tensor] | None = None,
-    ) -> Any:
+    ) -> Tensor:
         fused = ops.cast(self.fusion(inputs), self.compute_dtype)
         targets = inputs if targets is None else targets
         self.add_loss(self._total_loss(fused, targets, presence))
@@ -190,7 +195,7 @@ class Refiner(keras.layers.Layer):
         return reconstructions
 
     def _total_loss(
-        self, fused: Tensor, targets: list[Tensor], presence: Tensor
+        self, fused: Tensor, targets: list[Tensor], presence: Tensor | None
     ) -> Tensor:
         weights = self.loss_weights
         if not isinstance(weights, tuple):
@@ -208,16 +213,16 @@ class Refiner(keras.layers.Layer):
         return sum(terms[1:], start=terms[0])
 
     def _mean_loss(
-        self, target: Tensor, reconstruction: Tensor, present: Tensor
+        self, target: Tensor, reconstruction: Tensor, present: Tensor | None
     ) -> Tensor:
         if self.stop_gradient:
             target = ops.stop_gradient(target)
         features = math.prod(target.shape[1:])
         if features != reconstruction.shape[-1]:
             raise ValueError(
-                f"{self.name} was built to rebuild "
-                f"{reconstruction.shape[-1]} features of a modality. "
-                f"Received: a target of shape {tuple(target.shape)}. "
+                f"`targets` of {self.name} must have the "
+                f"{reconstruction.shape[-1]} features that the layer was built "
+                f"to rebuild. Received: target_shape={tuple(target.shape)}. "
                 "Call it with the same kind of `targets` every time."
             )
         target = ops.cast(target, "float32")
@@ -236,14 +241,14 @@ class Refiner(keras.layers.Layer):
         values = loss(target, reconstruction)
         if values.ndim != 1:
             raise ValueError(
-                f"{self.name} expects a loss with one value for each sample. "
-                f"Received: {self.loss} with values of shape "
+                f"`loss` of {self.name} must give one value for each sample. "
+                f"Received: loss={self.loss} with values of shape "
                 f"{tuple(values.shape)}. Do not reduce over the batch."
             )
         return values
 
     def modality_graph(
-        self, inputs: list[Tensor], step: float = 1e-2
+        self, inputs: list[np.ndarray], step: float = 1e-2
     ) -> np.ndarray:
         """How much of each rebuilt modality depends on each modality.
 
@@ -269,9 +274,10 @@ class Refiner(keras.layers.Layer):
         """
         if self.compute_dtype in ("float16", "bfloat16"):
             raise ValueError(
-                f"{self.name} measures its graph by small differences, which "
-                f"{self.compute_dtype} rounds away. Rebuild the layer with "
-                '`dtype="float32"` and the same weights.'
+                f"`dtype` of {self.name} must be at least float32, as half "
+                "precision rounds away the small differences that measure the "
+                f"graph. Received: dtype={self.compute_dtype}. "
+                "Make the layer again in float32, with the same weights."
             )
         inputs = [
             np.array(ops.convert_to_numpy(x), "float32", order="C")
@@ -297,7 +303,7 @@ class Refiner(keras.layers.Layer):
         inputs_shape: list[Shape],
         presence_shape: Shape | None = None,
         targets_shape: list[Shape] | None = None,
-    ) -> Any:
+    ) -> Shape:
         return tuple(self.fusion.compute_output_shape(inputs_shape))
 
     def get_config(self) -> dict[str, Any]:
@@ -312,7 +318,7 @@ class Refiner(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         # A copy, because reviving a functional model empties its config.
         fusion = keras.saving.deserialize_keras_object(
             copy.deepcopy(config["fusion"])

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_fusion.distribution import replica
+from keras_fusion.replicas import replica
 from keras_fusion.types import Tensor
 
 

@@ -3,6 +3,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_fusion.layers.argument_validation import check_ndim
+from keras_fusion.layers.argument_validation import standardize_data_format
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -42,7 +44,7 @@ class ResizeLike(keras.layers.Layer):
         That of the input, with the height and width of the target.
 
     Raises:
-        ValueError: If one of the tensors has not four dimensions.
+        ValueError: If one of the tensors does not have four dimensions.
 
     Example:
 
@@ -63,28 +65,13 @@ class ResizeLike(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.align_corners = align_corners
-        self.data_format = keras.config.image_data_format()
-        if data_format is not None:
-            if data_format not in ("channels_last", "channels_first"):
-                raise ValueError(
-                    '`data_format` must be "channels_last" or '
-                    f'"channels_first". Received: data_format={data_format}'
-                )
-            self.data_format = data_format
+        self.data_format = standardize_data_format(data_format)
         first = self.data_format == "channels_first"
         self._height_axis = 2 if first else 1
 
     def build(self, inputs_shape: Shape, target_shape: Shape) -> None:
-        for name, shape in {
-            "inputs": inputs_shape,
-            "target": target_shape,
-        }.items():
-            if len(shape) != 4:
-                raise ValueError(
-                    f"{self.name} expects `{name}` to have 4 dimensions: "
-                    "batch, height, width and channels. Received: shape "
-                    f"{tuple(shape)}. Add the missing axis."
-                )
+        for name, shape in (("inputs", inputs_shape), ("target", target_shape)):
+            check_ndim(self, shape, 4, 4, name)
 
     def call(self, inputs: Tensor, target: Tensor) -> Tensor:
         axis = self._height_axis
@@ -102,7 +89,7 @@ class ResizeLike(keras.layers.Layer):
             (batch, targets[axis], columns, channels),
         )
 
-    def _weights(self, size: int, target_size: int) -> Tensor:
+    def _weights(self, size: Any, target_size: Any) -> Tensor:
         """The matrix that resizes an axis, `(target_size, size)`."""
         positions = ops.arange(target_size, dtype="float32")
         size_minus_one = ops.cast(size - 1, "float32")

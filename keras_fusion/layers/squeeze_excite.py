@@ -2,9 +2,12 @@ from typing import Any
 
 import keras
 
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.channel_gates import build_excite
+from keras_fusion.layers.channel_gates import build_squeeze
 from keras_fusion.layers.channel_gates import gate_channels
 from keras_fusion.layers.channel_gates import mean_over_positions
-from keras_fusion.layers.input_checks import check_channels
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -54,30 +57,15 @@ class SqueezeExcite(keras.layers.Layer):
       with the biases of its released models.
     """
 
-    def __init__(self, ratio: float = 16, **kwargs: Any) -> None:
+    def __init__(self, ratio: int = 16, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if ratio < 1:
-            raise ValueError(
-                f"`ratio` must be at least 1. Received: ratio={ratio}"
-            )
+        check_sizes(ratio=ratio)
         self.ratio = ratio
 
     def build(self, input_shape: Shape) -> None:
         channels = check_channels(self, input_shape, -1)
-        self.squeeze = keras.layers.Dense(
-            max(1, channels // self.ratio),
-            activation="relu",
-            dtype=self.dtype_policy,
-            name="squeeze",
-        )
-        self.squeeze.build((None, channels))
-        self.excite = keras.layers.Dense(
-            channels,
-            activation="sigmoid",
-            dtype=self.dtype_policy,
-            name="excite",
-        )
-        self.excite.build((None, self.squeeze.units))
+        self.squeeze = build_squeeze(self, channels, channels, self.ratio)
+        self.excite = build_excite(self, self.squeeze, channels)
 
     def call(self, inputs: Tensor) -> Tensor:
         hidden = self.squeeze(mean_over_positions(inputs))

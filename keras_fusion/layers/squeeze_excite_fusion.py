@@ -3,8 +3,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.input_checks import check_channels
-from keras_fusion.layers.input_checks import check_modalities
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_modalities
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.channel_gates import build_excite
+from keras_fusion.layers.channel_gates import build_squeeze
+from keras_fusion.layers.channel_gates import gate_channels
+from keras_fusion.layers.channel_gates import mean_over_positions
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -14,7 +19,7 @@ class SqueezeExciteFusion(keras.layers.Layer):
     """Gates the channels of each modality by what all modalities contain.
 
     Squeeze-and-excitation across modalities: the means over positions of
-    every modality are concatenated, brought to a bottleneck, and from there
+    every modality are concatenated, brought to a bottleneck, and then
     to one gate between 0 and 1 for each channel of each modality:
 
         z = concatenate(mean over positions of x[m], for all m)
@@ -42,7 +47,7 @@ class SqueezeExciteFusion(keras.layers.Layer):
         As the input: a list of N tensors.
 
     Raises:
-        ValueError: If the inputs are no list of two or more tensors, if the
+        ValueError: If the inputs are not a list of two or more tensors, if the
             channels are unknown, or if `ratio` is under 1.
 
     Example:
@@ -59,50 +64,31 @@ class SqueezeExciteFusion(keras.layers.Layer):
       with a squeeze shared by the modalities, our generalization.
     """
 
-    def __init__(self, ratio: float = 16, **kwargs: Any) -> None:
+    def __init__(self, ratio: int = 16, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if ratio < 1:
-            raise ValueError(
-                f"`ratio` must be at least 1. Received: ratio={ratio}"
-            )
+        check_sizes(ratio=ratio)
         self.ratio = ratio
 
     def build(self, input_shape: list[Shape]) -> None:
         check_modalities(self, input_shape)
-        widths = [check_channels(self, shape, -1) for shape in input_shape]
-        self.squeeze = keras.layers.Dense(
-            max(1, sum(widths) // self.ratio),
-            activation="relu",
-            dtype=self.dtype_policy,
-            name="squeeze",
-        )
-        self.squeeze.build((None, sum(widths)))
+        widths = [
+            check_channels(self, shape, -1, f"inputs[{m}]")
+            for m, shape in enumerate(input_shape)
+        ]
+        total = sum(widths)
+        self.squeeze = build_squeeze(self, total, total, self.ratio)
         self.excite = [
-            keras.layers.Dense(
-                width,
-                activation="sigmoid",
-                dtype=self.dtype_policy,
-                name=f"excite_{m}",
-            )
+            build_excite(self, self.squeeze, width, f"excite_{m}")
             for m, width in enumerate(widths)
         ]
-        for excite in self.excite:
-            excite.build((None, self.squeeze.units))
 
     def call(self, inputs: list[Tensor]) -> list[Tensor]:
-        means = [
-            ops.mean(x, axis=tuple(range(1, x.ndim - 1))) if x.ndim > 2 else x
-            for x in inputs
-        ]
+        means = [mean_over_positions(x) for x in inputs]
         hidden = self.squeeze(ops.concatenate(means, axis=-1))
         return [
-            x * self._broadcast(excite(hidden), x.ndim)
+            gate_channels(x, excite(hidden))
             for x, excite in zip(inputs, self.excite, strict=True)
         ]
-
-    def _broadcast(self, gate: Tensor, ndim: int) -> Tensor:
-        positions = (1,) * (ndim - 2)
-        return ops.reshape(gate, (-1, *positions, gate.shape[-1]))
 
     def compute_output_shape(self, input_shape: list[Shape]) -> list[Shape]:
         return [tuple(shape) for shape in input_shape]

@@ -4,8 +4,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_sizes
-from keras_fusion.layers.bilinear_checks import check_vectors
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.argument_validation import check_vectors
+from keras_fusion.layers.prepend_one import prepend_one
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -44,8 +45,8 @@ class TensorFusion(keras.layers.Layer):
         `(batch, units)`.
 
     Raises:
-        ValueError: If the inputs are no list of two or more vectors, if their
-            widths are unknown, or if `units` is under 1.
+        ValueError: If the inputs are not a list of two or more vectors, if
+            their widths are unknown, or if `units` is under 1.
 
     Example:
 
@@ -74,7 +75,7 @@ class TensorFusion(keras.layers.Layer):
         )
 
     def call(self, inputs: list[Tensor]) -> Tensor:
-        first, *others = (self._after_one(x) for x in inputs)
+        first, *others = (prepend_one(x) for x in inputs)
         # (batch, products of the features of the other modalities and units)
         output = first @ ops.reshape(self.kernel, (first.shape[-1], -1))
         for x in others:
@@ -82,9 +83,6 @@ class TensorFusion(keras.layers.Layer):
             output = ops.reshape(output, (-1, x.shape[-1], rest))
             output = ops.einsum("bi,bir->br", x, output)
         return output
-
-    def _after_one(self, x: Tensor) -> Tensor:
-        return ops.concatenate([ops.ones_like(x[:, :1]), x], axis=-1)
 
     def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return (input_shape[0][0], self.units)

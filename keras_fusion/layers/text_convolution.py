@@ -3,9 +3,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_ndim
-from keras_fusion.layers.bilinear_checks import check_sizes
-from keras_fusion.layers.input_checks import check_channels
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_ndim
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.argument_validation import check_vector
+from keras_fusion.layers.built_dense import built_dense
 from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
@@ -77,19 +79,17 @@ class TextConvolution(keras.layers.Layer):
         self.normalize = normalize
 
     def build(self, inputs_shape: Shape, conditioning_shape: Shape) -> None:
-        check_ndim(self, {"inputs": inputs_shape}, 4, 4)
-        check_ndim(self, {"conditioning": conditioning_shape}, 2, 2)
+        check_ndim(self, inputs_shape, 4, 4)
         self._taps = self.kernel_size**2 * check_channels(
             self, inputs_shape, -1
         )
-        self.affine = keras.layers.Dense(
-            self._taps * self.filters, dtype=self.dtype_policy, name="affine"
+        features = check_vector(self, conditioning_shape, "conditioning")
+        self.affine = built_dense(
+            self, "affine", self._taps * self.filters, features
         )
-        features = check_channels(self, conditioning_shape, -1)
-        self.affine.build((None, features))
 
     def call(self, inputs: Tensor, conditioning: Tensor) -> Tensor:
-        # (batch, taps, filters), taps being places and channels
+        # (batch, taps, filters), taps being positions and channels
         kernels = ops.reshape(
             self._kernels(conditioning), (-1, self._taps, self.filters)
         )

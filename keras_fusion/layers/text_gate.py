@@ -3,9 +3,13 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.argument_validation import check_vector
+from keras_fusion.layers.channel_gates import build_excite
+from keras_fusion.layers.channel_gates import build_squeeze
 from keras_fusion.layers.channel_gates import gate_channels
 from keras_fusion.layers.channel_gates import mean_over_positions
-from keras_fusion.layers.input_checks import check_channels
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -42,8 +46,8 @@ class TextGate(keras.layers.Layer):
         As `inputs`.
 
     Raises:
-        ValueError: If channels or features are unknown, if
-            `conditioning` is no vector, or if `ratio` is under 1.
+        ValueError: If channels or features are unknown, if `conditioning` is
+            not a vector, or if `ratio` is under 1.
 
     Example:
 
@@ -59,38 +63,18 @@ class TextGate(keras.layers.Layer):
       the gates without a text.
     """
 
-    def __init__(self, ratio: float = 16, **kwargs: Any) -> None:
+    def __init__(self, ratio: int = 16, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if ratio < 1:
-            raise ValueError(
-                f"`ratio` must be at least 1. Received: ratio={ratio}"
-            )
+        check_sizes(ratio=ratio)
         self.ratio = ratio
 
     def build(self, inputs_shape: Shape, conditioning_shape: Shape) -> None:
         channels = check_channels(self, inputs_shape, -1)
-        features = check_channels(self, conditioning_shape, -1)
-        if len(conditioning_shape) != 2:
-            raise ValueError(
-                f"{self.name} expects `conditioning` to be a vector for each "
-                "sample. "
-                f"Received: shape {tuple(conditioning_shape)}. "
-                "Pool the words, or take a recurrent layer's last state."
-            )
-        self.squeeze = keras.layers.Dense(
-            max(1, channels // self.ratio),
-            activation="relu",
-            dtype=self.dtype_policy,
-            name="squeeze",
+        features = check_vector(self, conditioning_shape, "conditioning")
+        self.squeeze = build_squeeze(
+            self, channels, channels + features, self.ratio
         )
-        self.squeeze.build((None, channels + features))
-        self.excite = keras.layers.Dense(
-            channels,
-            activation="sigmoid",
-            dtype=self.dtype_policy,
-            name="excite",
-        )
-        self.excite.build((None, self.squeeze.units))
+        self.excite = build_excite(self, self.squeeze, channels)
 
     def call(self, inputs: Tensor, conditioning: Tensor) -> Tensor:
         mean = mean_over_positions(inputs)

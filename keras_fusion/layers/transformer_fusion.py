@@ -3,10 +3,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.bilinear_checks import check_sizes
-from keras_fusion.layers.input_checks import check_channels
-from keras_fusion.layers.input_checks import check_modalities
-from keras_fusion.layers.missing_modality_token import check_presence
+from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_modalities
+from keras_fusion.layers.argument_validation import check_multiple
+from keras_fusion.layers.argument_validation import check_ndim
+from keras_fusion.layers.argument_validation import check_presence
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.built_dense import built_dense
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -31,7 +34,7 @@ class TransformerFusion(keras.layers.Layer):
     may be absent, and where there is much data.
 
     Where `presence` is 0, or the Keras mask of a sequence False, tokens
-    are not attended to, whatever they hold. The fusion token is always there.
+    are not attended to, whatever they hold; the fusion token always is.
 
     With S features in all N modalities together and expansion e, the layer has
     `(S + N + 3) * units` weights, and for each block
@@ -61,7 +64,7 @@ class TransformerFusion(keras.layers.Layer):
         `(batch, units)`.
 
     Raises:
-        ValueError: If the inputs are no list of two or more vectors or
+        ValueError: If the inputs are not a list of two or more vectors or
             sequences, if their widths are unknown, or if an argument is out of
             its range.
 
@@ -86,7 +89,7 @@ class TransformerFusion(keras.layers.Layer):
         num_blocks: int = 2,
         expansion: int = 4,
         dropout: float = 0.0,
-        seed: Any = None,
+        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -96,11 +99,7 @@ class TransformerFusion(keras.layers.Layer):
             num_blocks=num_blocks,
             expansion=expansion,
         )
-        if units % num_heads:
-            raise ValueError(
-                "`units` must be a multiple of `num_heads`. "
-                f"Received: units={units}, num_heads={num_heads}"
-            )
+        check_multiple("units", units, "num_heads", num_heads)
         self.units = units
         self.num_heads = num_heads
         self.num_blocks = num_blocks
@@ -115,16 +114,22 @@ class TransformerFusion(keras.layers.Layer):
         check_modalities(self, inputs_shape)
         if presence_shape is not None:
             check_presence(self, presence_shape, len(inputs_shape))
-        for shape in inputs_shape:
-            if len(shape) not in (2, 3):
-                raise ValueError(
-                    f"{self.name} expects vectors (batch, features) or "
-                    "sequences (batch, tokens, features). "
-                    f"Received: {[tuple(shape) for shape in inputs_shape]}. "
-                    "Flatten positions into one axis of tokens first."
-                )
+        for m, shape in enumerate(inputs_shape):
+            check_ndim(
+                self,
+                shape,
+                2,
+                3,
+                f"inputs[{m}]",
+                "Flatten positions into one axis of tokens first.",
+            )
         self.projections = [
-            self._dense(f"projection_{m}", check_channels(self, shape, -1))
+            built_dense(
+                self,
+                f"projection_{m}",
+                self.units,
+                check_channels(self, shape, -1, f"inputs[{m}]"),
+            )
             for m, shape in enumerate(inputs_shape)
         ]
         self.fusion_token = self.add_weight(
@@ -140,41 +145,28 @@ class TransformerFusion(keras.layers.Layer):
         self.dense_norms = [self._norm(f"dense_norm_{i}") for i in blocks]
         hidden = self.expansion * self.units
         self.expanding = [
-            self._dense(f"expanding_{i}", self.units, hidden, "gelu")
+            built_dense(
+                self, f"expanding_{i}", hidden, self.units, activation="gelu"
+            )
             for i in blocks
         ]
         self.contracting = [
-            self._dense(f"contracting_{i}", hidden) for i in blocks
+            built_dense(self, f"contracting_{i}", self.units, hidden)
+            for i in blocks
         ]
         self.output_norm = self._norm("output_norm")
         self.dropping = keras.layers.Dropout(
             self.dropout, seed=self.seed, dtype=self.dtype_policy
         )
 
-    def _dense(
-        self,
-        name: str,
-        width: int,
-        units: int | None = None,
-        activation: Any = None,
-    ) -> keras.layers.Dense:
-        dense = keras.layers.Dense(
-            units or self.units,
-            activation=activation,
-            dtype=self.dtype_policy,
-            name=name,
-        )
-        dense.build((None, None, width))
-        return dense
-
-    def _norm(self, name: str) -> keras.layers.Layer:
+    def _norm(self, name: str) -> keras.layers.LayerNormalization:
         norm = keras.layers.LayerNormalization(
             epsilon=1e-6, dtype=self.dtype_policy, name=name
         )
         norm.build((None, None, self.units))
         return norm
 
-    def _attention(self, name: str) -> keras.layers.Layer:
+    def _attention(self, name: str) -> keras.layers.MultiHeadAttention:
         # A bias of the keys would get no gradient: softmax cancels it.
         attention = keras.layers.MultiHeadAttention(
             self.num_heads,
@@ -192,8 +184,8 @@ class TransformerFusion(keras.layers.Layer):
         inputs: list[Tensor],
         presence: Tensor | None = None,
         training: bool = False,
-        mask: Tensor | None = None,
-        inputs_mask: list[Tensor] | None = None,
+        mask: list[Tensor | None] | None = None,
+        inputs_mask: list[Tensor | None] | None = None,
     ) -> Tensor:
         # Keras hands over the masks of the inputs as `mask` where they are the
         # only tensors of a call, and else as `inputs_mask`.
@@ -220,23 +212,26 @@ class TransformerFusion(keras.layers.Layer):
         return self.output_norm(tokens[:, 0])
 
     def _attended(
-        self, tokens: Tensor, presence: Tensor, masks: list[Tensor]
-    ) -> Tensor:
-        # (batch, 1, fusion token and tokens), or None where all are there
+        self,
+        tokens: list[Tensor],
+        presence: Tensor | None,
+        masks: list[Tensor | None],
+    ) -> Tensor | None:
+        # (batch, 1, fusion token and tokens), or None where all are attended to
         if presence is None and all(m is None for m in masks):
             return None
         attended = [ops.ones_like(tokens[0][:, :1, 0], dtype="bool")]
         for m, x in enumerate(tokens):
-            there = ops.ones_like(x[..., 0], dtype="bool")
+            valid = ops.ones_like(x[..., 0], dtype="bool")
             if masks[m] is not None:
-                there = ops.logical_and(there, masks[m])
+                valid = ops.logical_and(valid, masks[m])
             if presence is not None:
                 present = ops.cast(presence, "bool")[:, m : m + 1]
-                there = ops.logical_and(there, present)
-            attended.append(there)
+                valid = ops.logical_and(valid, present)
+            attended.append(valid)
         return ops.expand_dims(ops.concatenate(attended, axis=1), 1)
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         return None
 
     def compute_output_shape(

@@ -110,7 +110,7 @@ def squeeze_excite_resnet(
 
 
 def bottleneck(
-    x: Tensor, block: Bottleneck, ratio: float | None, normalize: Normalize
+    x: Tensor, block: Bottleneck, ratio: int | None, normalize: Normalize
 ) -> Tensor:
     gate = None
     if ratio is not None:

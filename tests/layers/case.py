@@ -19,10 +19,10 @@ class Case:
     shapes: tuple
     reference: Callable
     weights: dict = dataclasses.field(default_factory=dict)
-    # Of inputs that hold indices: their place among all tensors of the call,
+    # Of inputs that hold indices: their number among all tensors of the call,
     # and the number of indices.
     indices: dict = dataclasses.field(default_factory=dict)
-    # The places of tensors of which, as documented, only the shape matters.
+    # The numbers of tensors of which, as documented, only the shape matters.
     shape_only: tuple = ()
     # Whether the layer, as documented, has no trainable weights.
     weightless: bool = False

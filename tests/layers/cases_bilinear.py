@@ -102,12 +102,12 @@ def compact(units, after=signed_root_of_length_one):
 
     def pool(weights, xs):
         sketch = np.zeros(units)
-        for index in np.ndindex(*(len(x) for x in xs)):
-            place, term = 0, 1.0
-            for m, i in enumerate(index):
-                place += weights[f"places_{m}"][i]
+        for entry in np.ndindex(*(len(x) for x in xs)):
+            hash_index, term = 0, 1.0
+            for m, i in enumerate(entry):
+                hash_index += weights[f"places_{m}"][i]
                 term *= weights[f"signs_{m}"][i] * xs[m][i]
-            sketch[place % units] += term
+            sketch[hash_index % units] += term
         return after(sketch)
 
     return each_sample(pool)
@@ -185,15 +185,15 @@ def gated_graph(weights, classes, steps=2):
         for _ in range(steps):
             updated = []
             for c, h in enumerate(states):
-                there = sum(
+                outgoing = sum(
                     adjacency[c, other] * states[other]
                     for other in range(len(states))
                 )
-                back = sum(
+                incoming = sum(
                     adjacency[other, c] * states[other]
                     for other in range(len(states))
                 )
-                m = np.concatenate([there, back])
+                m = np.concatenate([outgoing, incoming])
                 gates = {
                     gate: sigmoid(
                         dense(f"{gate}_message", m)

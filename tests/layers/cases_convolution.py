@@ -32,7 +32,7 @@ def locally_connected(
             first = f // (filters // groups) * width
             total = bias[(*position, f)]
             for e, offset in enumerate(np.ndindex(*kernel_size)):
-                place = tuple(
+                index = tuple(
                     position[a] * strides[a] + offset[a] * dilation[a]
                     for a in range(rank)
                 )
@@ -40,7 +40,7 @@ def locally_connected(
                     entry = e * width + c
                     if channels_first:
                         entry = c * np.prod(kernel_size) + e
-                    value = x[(slice(None), *place, first + c)]
+                    value = x[(slice(None), *index, first + c)]
                     total = total + value * kernel[p, entry, f]
             output[(slice(None), *position, f)] = total
     return np.moveaxis(output, -1, 1) if channels_first else output
@@ -71,12 +71,12 @@ def padded_3d(weights, x):
 
 def fusion(weights, xs):
     output = np.empty_like(xs[0])
-    for place in np.ndindex(*xs[0].shape):
-        k = place[-1]
+    for index in np.ndindex(*xs[0].shape):
+        k = index[-1]
         total = weights["bias"][k]
         for s, x in enumerate(xs):
-            total = total + weights["kernel"][k, s] * x[place]
-        output[place] = max(0, total)
+            total = total + weights["kernel"][k, s] * x[index]
+        output[index] = max(0, total)
     return output
 
 

@@ -10,14 +10,14 @@ def log_bilinear(weights, context, modality=None):
     """Text by text, position by position, as in the paper's equations."""
     table = weights["embeddings"]
     logits = np.zeros((*context.shape[:-1], len(table)))
-    for place in np.ndindex(context.shape[:-1]):
+    for index in np.ndindex(context.shape[:-1]):
         predicted = np.zeros(table.shape[1])
-        for p, word in enumerate(context[place]):
+        for p, word in enumerate(context[index]):
             predicted += weights["context_kernel"][p].T @ table[word]
         if modality is not None:
-            predicted += weights["modality_kernel"].T @ modality[place[0]]
+            predicted += weights["modality_kernel"].T @ modality[index[0]]
         for word in range(len(table)):
-            logits[(*place, word)] = predicted @ table[word]
+            logits[(*index, word)] = predicted @ table[word]
     return logits + weights["bias"]
 
 
@@ -29,13 +29,13 @@ def factored_log_bilinear(weights, context, modality):
     )
     table = words @ widths
     logits = np.zeros((*context.shape[:-1], len(words)))
-    for place in np.ndindex(context.shape[:-1]):
-        x = modality[place[0]]
+    for index in np.ndindex(context.shape[:-1]):
+        x = modality[index[0]]
         predicted = weights["modality_kernel"].T @ x
-        for p, word in enumerate(context[place]):
+        for p, word in enumerate(context[index]):
             predicted = predicted + weights["context_kernel"][p].T @ table[word]
         gated = sum(x[m] * tables[m] for m in range(len(x)))
-        logits[place] = gated @ predicted
+        logits[index] = gated @ predicted
     return logits + weights["bias"]
 
 

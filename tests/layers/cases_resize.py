@@ -9,13 +9,13 @@ from tests.layers.case import Case
 def interpolate(maps, axis, size, align_corners):
     """NumPy's own linear interpolation of each line along an axis."""
     last = maps.shape[axis] - 1
-    places = np.arange(size)
+    positions = np.arange(size)
     if align_corners:
-        places = np.linspace(0, last, size)
+        positions = np.linspace(0, last, size)
     else:
-        places = (places + 0.5) * (last + 1) / size - 0.5
+        positions = (positions + 0.5) * (last + 1) / size - 0.5
     return np.apply_along_axis(
-        lambda line: np.interp(places, np.arange(last + 1), line), axis, maps
+        lambda line: np.interp(positions, np.arange(last + 1), line), axis, maps
     )
 
 

@@ -31,10 +31,10 @@ def widen(image, kernel, size, strides=2):
     """The transpose of `convolve` from a map of `size`."""
     filters = kernel.shape[2]
     output = np.zeros((*size, filters))
-    for place in np.ndindex(*size, filters):
+    for index in np.ndindex(*size, filters):
         one = np.zeros((*size, filters))
-        one[place] = 1
-        output[place] = (convolve(one, kernel, strides) * image).sum()
+        one[index] = 1
+        output[index] = (convolve(one, kernel, strides) * image).sum()
     return output
 
 

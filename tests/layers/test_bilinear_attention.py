@@ -183,11 +183,11 @@ def test_one_query_a_sample_is_the_first_of_one(query, value):
 
 
 def test_wrong_arguments_explain_themselves(query, value):
-    with pytest.raises(ValueError, match="need each other"):
+    with pytest.raises(ValueError, match="must be given together"):
         BilinearAttention(4, hidden_units=8)
-    with pytest.raises(ValueError, match="`value` to have at least 3"):
+    with pytest.raises(ValueError, match="`value` .* must have at least 3"):
         BilinearAttention(4)(query, value[:, 0, 0])
-    with pytest.raises(ValueError, match="`query` to have 2 or 3 dim"):
+    with pytest.raises(ValueError, match="`query` .* must have 2 or 3"):
         BilinearAttention(4)(value, value)
 
 

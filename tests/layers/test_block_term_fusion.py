@@ -96,5 +96,5 @@ def test_weights_of_the_published_classifiers(arguments, millions):
 
 
 def test_more_blocks_than_fit_explain_themselves():
-    with pytest.raises(ValueError, match="Use at most 5 blocks"):
+    with pytest.raises(ValueError, match="`num_blocks` must be at most 5"):
         BlockTermFusion(2, projection_units=10, num_blocks=6)

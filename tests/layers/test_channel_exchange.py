@@ -377,15 +377,15 @@ def test_wrong_arguments_explain_themselves(arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "shapes", "message"),
     [
-        ({}, IMAGE, "expects a list of at least 1 tensor,"),
-        ({}, [IMAGE, (None, 4, 4, 5)], "expects modalities of one shape"),
-        ({}, [IMAGE, (None, 4, 3)], "expects modalities of one shape"),
+        ({}, IMAGE, "must be a list of at least 1 tensor,"),
+        ({}, [IMAGE, (None, 4, 4, 5)], "must be modalities of one shape"),
+        ({}, [IMAGE, (None, 4, 3)], "must be modalities of one shape"),
         ({}, [(None, 4, None)] * 2, "known number of channels on axis -1"),
         ({"axis": 4}, [IMAGE] * 2, "known number of channels on axis 4"),
         (
             {"normalization": "instance"},
             [(None, 3)] * 2,
-            "needs a position axis",
+            "must have a position axis",
         ),
     ],
 )

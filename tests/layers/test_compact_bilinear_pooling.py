@@ -20,30 +20,30 @@ def test_case_6_is_the_sketch_of_the_outer_product(rng):
     x, y = rng.normal(size=(3, 5)), rng.normal(size=(3, 4))
     layer = plain(11, dtype="float64")
     fused = run(layer, [x, y])
-    places = [ops.convert_to_numpy(p) for p in layer.places]
+    indices = [ops.convert_to_numpy(p) for p in layer.hash_indices]
     signs = [ops.convert_to_numpy(s) for s in layer.signs]
-    place = (places[0][:, None] + places[1]) % 11
+    index = (indices[0][:, None] + indices[1]) % 11
     sign = np.outer(*signs)
     for sample in range(3):
         expected = np.bincount(
-            place.ravel(), (sign * np.outer(x[sample], y[sample])).ravel(), 11
+            index.ravel(), (sign * np.outer(x[sample], y[sample])).ravel(), 11
         )
         np.testing.assert_allclose(fused[sample], expected, atol=1e-12)
 
 
 def many_sketches(vectors, draws, units):
-    """Sketches of the same vectors by many draws of places and signs.
+    """Sketches of the same vectors by many draws of indices and signs.
 
     One layer holds all draws, each in units of its own; a second modality
-    that is one number, put in place zero, leaves its sketch as it is.
+    that is one number, put at index zero, leaves its sketch as it is.
     """
     width = vectors.shape[1]
     layer = plain(draws * units, seed=1)
     layer.build([(None, draws * width), (None, 1)])
-    drawn = ops.convert_to_numpy(layer.places[0]).reshape(draws, width)
+    drawn = ops.convert_to_numpy(layer.hash_indices[0]).reshape(draws, width)
     offsets = units * np.arange(draws)[:, None]
-    layer.places[0].assign((drawn % units + offsets).ravel())
-    layer.places[1].assign([0])
+    layer.hash_indices[0].assign((drawn % units + offsets).ravel())
+    layer.hash_indices[1].assign([0])
     layer.signs[1].assign([1])
     tiled = np.tile(vectors, draws).astype("float32")
     sketches = layer([tiled, np.ones((len(vectors), 1), "float32")])
@@ -62,13 +62,13 @@ def test_case_6_inner_products_are_unbiased_and_their_variance_bounded(rng):
     assert products.var() <= bound * (1 + 4 * np.sqrt(2 / draws))
 
 
-def test_places_and_signs_cover_their_range():
+def test_hash_indices_and_signs_cover_their_range():
     layer = CompactBilinearPooling(7, seed=0)
     layer.build([(None, 500), (None, 500)])
-    for places, signs in zip(layer.places, layer.signs, strict=True):
-        assert set(ops.convert_to_numpy(places)) == set(range(7))
+    for indices, signs in zip(layer.hash_indices, layer.signs, strict=True):
+        assert set(ops.convert_to_numpy(indices)) == set(range(7))
         assert set(ops.convert_to_numpy(signs)) == {-1, 1}
-    first, second = (ops.convert_to_numpy(p) for p in layer.places)
+    first, second = (ops.convert_to_numpy(p) for p in layer.hash_indices)
     assert np.any(first != second)
 
 
@@ -91,6 +91,6 @@ def test_order_of_modalities_does_not_matter(rng):
     fused = run(first, [x, y])
     second([y, x])
     for m in range(2):
-        second.places[m].assign(first.places[1 - m])
+        second.hash_indices[m].assign(first.hash_indices[1 - m])
         second.signs[m].assign(first.signs[1 - m])
     np.testing.assert_allclose(run(second, [y, x]), fused, atol=1e-12)

@@ -35,9 +35,9 @@ def map_shapes(function, shapes):
 
 def draw_arguments(case, draw):
     """Calls `draw(shape, indices)` for every tensor, in order."""
-    places = itertools.count()
+    numbers = itertools.count()
     return map_shapes(
-        lambda shape: draw(shape, case.indices.get(next(places))), case.shapes
+        lambda shape: draw(shape, case.indices.get(next(numbers))), case.shapes
     )
 
 
@@ -268,19 +268,21 @@ class StoppedWeight(keras.layers.Layer):
 
 
 class DeafLayer(keras.layers.Layer):
-    """A mutation: in one place the wrapped layer hears nothing but `heard`."""
+    """A mutation: one input of the wrapped layer is always `replacement`."""
 
-    def __init__(self, layer, place, heard, **kwargs):
+    def __init__(self, layer, number, replacement, **kwargs):
         super().__init__(**kwargs)
         self.layer = layer
-        self.place = place
-        self.heard = heard
+        self.number = number
+        self.replacement = replacement
 
     def call(self, *inputs):
-        places = itertools.count()
+        numbers = itertools.count()
         return self.layer(
             *keras.tree.map_structure(
-                lambda x: self.heard if next(places) == self.place else x,
+                lambda x: (
+                    self.replacement if next(numbers) == self.number else x
+                ),
                 inputs,
             )
         )
@@ -301,10 +303,10 @@ def test_contract_catches_a_weight_without_gradient(case):
 
 @every_case
 def test_contract_catches_an_ignored_modality(case):
-    for place, heard in enumerate(flat(random_arguments(case, seed=5))):
-        if place not in case.shape_only:
-            mutation = DeafLayer(built(case), place, heard)
-            with pytest.raises(AssertionError, match=f"input {place}"):
+    for number, replacement in enumerate(flat(random_arguments(case, seed=5))):
+        if number not in case.shape_only:
+            mutation = DeafLayer(built(case), number, replacement)
+            with pytest.raises(AssertionError, match=f"input {number}"):
                 check_every_modality_changes_the_output(case, mutation)
 
 

@@ -63,7 +63,7 @@ def test_documented_number_of_weights(states):
 
 
 def test_wrong_input_explains_itself(states):
-    with pytest.raises(ValueError, match="`inputs` to have 3 dimensions"):
+    with pytest.raises(ValueError, match="`inputs` .* must have 3 dim"):
         GatedGraph()(states[0])
     with pytest.raises(ValueError, match="`num_steps` must be an integer"):
         GatedGraph(num_steps=0)

@@ -67,7 +67,7 @@ def test_without_stop_each_branch_gets_its_share_of_the_gradient(rng):
 
 
 def test_wrong_input_explains_itself():
-    with pytest.raises(ValueError, match="expects a list of at least 1 tensor"):
+    with pytest.raises(ValueError, match="must be a list of at least 1 tensor"):
         LearnedEnsemble()(keras.Input((3,)))
-    with pytest.raises(ValueError, match="expects modalities of one shape"):
+    with pytest.raises(ValueError, match="must be modalities of one shape"):
         LearnedEnsemble()([keras.Input((3,)), keras.Input((4,))])

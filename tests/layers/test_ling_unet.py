@@ -73,8 +73,8 @@ def test_wrong_input_explains_itself():
 
 def goal_pixels(rng, size):
     """Maps with a pixel of each of three colors; a cell beside one of them."""
-    places = np.stack([rng.permutation(36)[:3] for _ in range(size)])
-    rows, columns = 1 + places // 6, 1 + places % 6
+    pixels = np.stack([rng.permutation(36)[:3] for _ in range(size)])
+    rows, columns = 1 + pixels // 6, 1 + pixels % 6
     maps = np.zeros((size, 8, 8, 3), "float32")
     samples = np.arange(size)
     for color in range(3):

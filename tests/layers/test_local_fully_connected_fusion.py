@@ -64,5 +64,5 @@ def test_wrong_input_explains_itself(maps, text):
         LocalFullyConnectedFusion(8)
     with pytest.raises(ValueError, match=r"`units\[1\]` must be an integer"):
         LocalFullyConnectedFusion([8, 0])
-    with pytest.raises(ValueError, match="`inputs` to have at least 3"):
+    with pytest.raises(ValueError, match="`inputs` .* must have at least 3"):
         LocalFullyConnectedFusion([8])(maps[:, 0, 0], text)

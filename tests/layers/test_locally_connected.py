@@ -197,7 +197,7 @@ def test_sizes_are_those_of_convolutions():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"filters": 0}, "`filters` must be at least 1"),
+        ({"filters": 0}, "`filters` must be an integer of at least 1"),
         ({"kernel_size": 0}, "`kernel_size` must be a positive integer, or 2"),
         ({"strides": (1, 2, 3)}, r"Received: strides=\(1, 2, 3\)"),
         ({"padding": "causal"}, r"`padding` must be one of \['valid', 'same'"),
@@ -215,11 +215,11 @@ def test_wrong_argument_explains_itself(arguments, message):
 def test_wrong_input_explains_itself():
     with pytest.raises(ValueError, match="Set all dimensions but the batch"):
         LocallyConnected2D(3, 2)(keras.Input((None, 8, 3)))
-    with pytest.raises(ValueError, match="expects 4 dimensions"):
+    with pytest.raises(ValueError, match="must have 4 dimensions"):
         LocallyConnected2D(3, 2)(keras.Input((8, 3)))
-    with pytest.raises(ValueError, match="larger than its input"):
+    with pytest.raises(ValueError, match="smaller than a window"):
         LocallyConnected2D(3, 5)(keras.Input((8, 4, 3)))
-    with pytest.raises(ValueError, match="channels must be a multiple"):
+    with pytest.raises(ValueError, match="`channels` must be a multiple"):
         LocallyConnected2D(4, 2, groups=2)(keras.Input((8, 8, 3)))
-    with pytest.raises(ValueError, match="expects a built keras.layers.Conv2D"):
+    with pytest.raises(ValueError, match="must be a built keras.layers.Conv2D"):
         LocallyConnected2D.from_conv(keras.layers.Conv2D(2, 3), (None, 8, 8, 3))

@@ -205,5 +205,5 @@ def test_wrong_input_explains_itself():
         LocallyConnectedFusion()(vector)
     with pytest.raises(ValueError, match="modalities of one shape"):
         LocallyConnectedFusion()([vector, keras.Input((5,))])
-    with pytest.raises(ValueError, match="or `per_position=False`"):
+    with pytest.raises(ValueError, match="or pass `per_position=False`"):
         LocallyConnectedFusion(per_position=True)([maps, maps])

@@ -40,15 +40,15 @@ def test_case_7_gradients_are_the_central_differences(rng, name):
     computed = gradients(loss, *values, dtype="float64")
     for value, gradient in zip(values, computed, strict=True):
         differences = np.zeros(value.shape)
-        for place in np.ndindex(value.shape):
-            kept = value[place]
+        for index in np.ndindex(value.shape):
+            kept = value[index]
             sides = []
             for step in (1e-5, -1e-5):
-                value[place] = kept + step
+                value[index] = kept + step
                 moved = [ops.convert_to_tensor(x, "float64") for x in values]
                 sides.append(float(ops.sum(loss(*moved))))
-            value[place] = kept
-            differences[place] = (sides[0] - sides[1]) / 2e-5
+            value[index] = kept
+            differences[index] = (sides[0] - sides[1]) / 2e-5
         error = np.linalg.norm(gradient - differences)
         assert np.linalg.norm(differences) > 1e-3
         assert error / np.linalg.norm(differences) < 1e-6

@@ -97,7 +97,7 @@ def test_documented_number_of_weights(query, value):
 
 
 def test_wrong_input_explains_itself(query, value):
-    with pytest.raises(ValueError, match="`value` to have 3 dimensions"):
+    with pytest.raises(ValueError, match="`value` .* must have 3 dim"):
         PairwiseBilinearAttention(4)(query, value[:, 0])
     with pytest.raises(ValueError, match="`num_glimpses` must be an integer"):
         PairwiseBilinearAttention(4, num_glimpses=0)

@@ -252,7 +252,7 @@ def test_wrong_input_explains_itself(rng):
         layer(x, None, x[::-1])
     with pytest.raises(ValueError, match=r"of shape \(batch, 2\)"):
         refiner()(x, np.ones((8, 3)))
-    with pytest.raises(ValueError, match="one vector a sample"):
+    with pytest.raises(ValueError, match="one vector for each sample"):
         Refiner(keras.layers.Add())([np.zeros((2, 3, 4))] * 2)
     reduced = lambda y_true, y_pred: ops.mean(y_pred)  # noqa: E731
     with pytest.raises(ValueError, match="Do not reduce over the batch"):

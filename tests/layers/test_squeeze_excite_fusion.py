@@ -79,9 +79,9 @@ def test_samples_do_not_share_gates(rng):
 
 
 def test_wrong_input_explains_itself():
-    with pytest.raises(ValueError, match="`ratio` must be at least 1"):
+    with pytest.raises(ValueError, match="`ratio` must be an integer of at"):
         SqueezeExciteFusion(ratio=0)
-    with pytest.raises(ValueError, match="expects a list of at least 2 tensor"):
+    with pytest.raises(ValueError, match="must be a list of at least 2 tensor"):
         SqueezeExciteFusion().build([(None, 4, 4, 3)])
-    with pytest.raises(ValueError, match="needs a known number of channels"):
+    with pytest.raises(ValueError, match="must have a known number of chan"):
         SqueezeExciteFusion().build([(None, 4, 4, 3), (None, 4, 4, None)])

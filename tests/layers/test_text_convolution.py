@@ -94,9 +94,9 @@ def test_case_9_without_text_weights_the_text_does_not_matter(maps, text):
 
 
 def test_wrong_input_explains_itself(maps, text):
-    with pytest.raises(ValueError, match="`inputs` to have 4 dimensions"):
+    with pytest.raises(ValueError, match="`inputs` .* must have 4 dim"):
         TextConvolution(2)(maps[0], text)
-    with pytest.raises(ValueError, match="`conditioning` to have 2 dim"):
+    with pytest.raises(ValueError, match="`conditioning` .* of shape .batch"):
         TextConvolution(2)(maps, text[:, None])
     with pytest.raises(ValueError, match="`kernel_size` must be an integer"):
         TextConvolution(2, kernel_size=(3, 3))

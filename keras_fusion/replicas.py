@@ -1,0 +1,28 @@
+"""What layers need to know of the replicas of a distribution strategy.
+
+TensorFlow is imported when a function needs it, so that the layers work on
+any backend.
+"""
+
+from typing import Any
+
+import keras
+
+
+def replicas() -> int:
+    """Number of replicas in sync where this is called; 1 outside a strategy."""
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def replica() -> Any:
+    """Index of the replica that calls this; 0 outside a strategy."""
+    if keras.backend.backend() != "tensorflow":
+        return 0
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    return 0 if context is None else context.replica_id_in_sync_group
