@@ -11,7 +11,7 @@ from applications.image_classification.config import Config
 from applications.image_classification.config import branch_names
 from keras_fusion.callbacks import SummaryWriter
 from keras_fusion.models import CLASSIFICATION_HEADS
-from keras_fusion.statistics import branch_statistics as statistics
+from keras_fusion.statistics import branch_statistics
 
 FUSION = "fusion"
 WEIGHING = [h.name for h in CLASSIFICATION_HEADS.values() if h.weighs]
@@ -83,7 +83,7 @@ class Branches:
         names = branch_names(self.config)
         return {
             key: dict(zip(names, map(float, values), strict=True))
-            for key, values in statistics(*self.measure(dataset)).items()
+            for key, values in branch_statistics(*self.measure(dataset)).items()
         }
 
 
@@ -105,7 +105,7 @@ class BranchMonitor(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         weights, activations = self.branches.measure([self.batch])
         names = branch_names(self.config)
-        for key, values in statistics(weights, activations).items():
+        for key, values in branch_statistics(weights, activations).items():
             for name, value in zip(names, map(float, values), strict=True):
                 self.summaries.scalar(f"branches/{key}/{name}", value, epoch)
                 if key in ("share", "contribution"):

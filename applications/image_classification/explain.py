@@ -7,10 +7,10 @@ from applications import callbacks
 from applications import cli
 from applications.image_classification.branches import Branches
 from applications.image_classification.branches import check_branches
-from applications.image_classification.branches import statistics
 from applications.image_classification.config import branch_names
 from applications.image_classification.pictures import draw_branches
 from applications.image_classification.scores import branch_table
+from keras_fusion.statistics import branch_statistics
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Explain(cli.RunCommand):
         branches = branch_names(data.config)
         described = {
             key: dict(zip(branches, map(float, values), strict=True))
-            for key, values in statistics(weights, activations).items()
+            for key, values in branch_statistics(weights, activations).items()
         }
         file = run.write(
             f"explain-{split}.json",

@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 from PIL import ImageDraw
 
-from applications.image_classification.branches import statistics
 from applications.image_classification.config import Config
+from keras_fusion.statistics import branch_statistics
 
 SAMPLES = 16
 COLUMNS = 8
@@ -74,7 +74,7 @@ def draw_branches(
     Channels stand in the order of the branch that counts most in them; red
     weights are positive, blue ones negative.
     """
-    described = statistics(weights, activations)
+    described = branch_statistics(weights, activations)
     strip = max(BAR + 60, CHANNEL * len(weights))
     height = LINE * (3 * len(names) + 3)
     canvas = Image.new("RGB", (90 + strip, height), "white")

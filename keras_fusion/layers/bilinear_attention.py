@@ -124,7 +124,7 @@ class BilinearAttention(keras.layers.Layer):
         self.activation = keras.activations.get(activation)
         self.activate_product = activate_product
         self.hidden_units = hidden_units
-        self.out_activation = None
+        self.out_activation: Any = None
         if out_activation is not None:
             self.out_activation = keras.activations.get(out_activation)
         self.memory_limit = memory_limit

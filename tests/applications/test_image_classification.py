@@ -215,7 +215,7 @@ def small_config(**kwargs):
     return Config(**{**settings, **kwargs})
 
 
-@pytest.mark.parametrize("head", branches.WEIGHTED)
+@pytest.mark.parametrize("head", branches.WEIGHING)
 @pytest.mark.parametrize("architecture", ["plain", "lenet"])
 def test_weights_times_branches_are_what_is_fused(head, architecture):
     config = small_config(head=head, architecture=architecture)
