@@ -26,6 +26,7 @@ from applications import settings
 from applications import startup
 
 PROGRAM = "python -m applications"
+FORMATS = ("saved_model", "onnx")
 # Characters of an error that nobody foresaw.
 LONGEST = 300
 
@@ -79,10 +80,14 @@ class Predict(RunCommand):
 class Export(RunCommand):
     """Write a trained run's model for serving and check it on a batch."""
 
-    format: tuple[Literal["saved_model", "onnx"], ...] = ("saved_model",)
+    format: tuple[Literal[FORMATS], ...] = ("saved_model",)
     """Formats to write, each into RUN/export/FORMAT."""
 
     def __call__(self, task: str) -> None:
+        if not self.format:
+            raise ValueError(
+                f"format must be one or more of {', '.join(FORMATS)}"
+            )
         from applications import export
 
         export.export(self.open(task), self.format)

@@ -16,7 +16,6 @@ from applications import training
 from applications.runs import Run
 from applications.task import Task
 
-FORMATS = ("saved_model", "onnx")
 TOLERANCE = 1e-3
 OUTPUT = "_output"
 

@@ -101,7 +101,9 @@ def fit_and_save(training: Training) -> tuple[checkpoints.State, int]:
     with strategy.scope():
         folder = training.shown / "checkpoints"
         state = checkpoints.restore(folder, model) or START
+    # What is missing is said before anything is written.
     batches = training.data.train(state.epoch)
+    shown = training.data.split("validation", "test")
     training.run.write("config.json", settings.to_json(config))
     training.report(
         f"{training.shown}: {model.count_params():,} parameters, "
@@ -111,7 +113,7 @@ def fit_and_save(training: Training) -> tuple[checkpoints.State, int]:
     if state.epoch:
         training.report(f"resumed after epoch {state.epoch} of {config.epochs}")
     if state.epoch < config.epochs:
-        state = fit(training, model, batches, state)
+        state = fit(training, model, batches, shown, state)
     with files.replacing(training.run.folder / "model.keras") as temporary:
         model.save(temporary)
     return state, model.count_params()
@@ -141,13 +143,14 @@ def fit(
     training: Training,
     model: keras.Model,
     batches: tuple[tf.data.Dataset, int],
+    shown: tuple[str, tf.data.Dataset],
     state: checkpoints.State,
 ) -> checkpoints.State:
     config = training.config
     task, folder = training.run.task, training.run.folder
     timer = callbacks.StepTimer()
     checkpoint = callbacks.Checkpoint(folder, state, timer)
-    split, dataset = training.data.split("validation", "test")
+    split, dataset = shown
     batch = next(iter(dataset))
     train, steps = batches
     model.fit(

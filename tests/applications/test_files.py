@@ -81,6 +81,12 @@ def test_a_refused_training_leaves_nothing_behind(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+def test_an_export_without_a_format_is_refused(trained, capsys):
+    command = ["toy", "export", "--run", str(trained), "--format"]
+    assert cli.main(command) == 2
+    assert "one or more of saved_model, onnx" in capsys.readouterr().err
+
+
 def test_flipped_bytes_of_a_checkpoint_give_way_to_the_one_before(
     toy, tmp_path
 ):
