@@ -51,7 +51,7 @@ def test_gradients_are_those_of_the_dense_matrix(
     np.testing.assert_allclose(
         by_input.reshape(2, -1), flat @ matrix.T, rtol=1e-4, atol=1e-5
     )
-    rows, columns, inside = layer._matrix_places()
+    rows, columns, inside = layer._matrix_indices()
     by_matrix = flat_x.T @ flat
     expected = np.where(inside, by_matrix[rows, columns], 0)
     np.testing.assert_allclose(
