@@ -30,6 +30,7 @@ from applications.image_classification.config import output_names
 from applications.runs import Run
 from keras_fusion import models
 from keras_fusion.models import CLASSIFICATION_HEADS
+from keras_fusion.statistics import branch_statistics
 
 TASK = "image_classification"
 TINY = (
@@ -240,7 +241,7 @@ def test_weights_times_branches_are_what_is_fused(head, architecture):
 def test_shares_of_a_known_fusion():
     weights = np.array([[1.0, -3.0], [1.0, 1.0], [0.0, 0.0]])
     met = np.array([[9.0, 1.0], [9.0, 1.0], [1.0, 1.0]])
-    found = branches.statistics(weights, met)
+    found = branch_statistics(weights, met)
     np.testing.assert_allclose(found["mean"], [2 / 3, -2 / 3])
     np.testing.assert_allclose(found["mean_absolute"], [2 / 3, 4 / 3])
     np.testing.assert_allclose(found["share"], [3 / 8, 5 / 8])

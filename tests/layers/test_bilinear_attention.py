@@ -158,7 +158,9 @@ def test_mask_of_a_sequence_arrives_by_itself(query):
     layer = BilinearAttention(8)
     pooled, weights = attend(layer, query, embedded)
     assert np.array_equal(weights[:, 0, 0] > 0, tokens > 0)
-    assert np.all(pooled[1] == ops.convert_to_numpy(embedded)[1, 0])
+    # A product with weights of 1 and 0 rounds, on some processors.
+    token = np.tile(ops.convert_to_numpy(embedded)[1, 0], (len(query[1]), 1))
+    np.testing.assert_allclose(pooled[1], token, rtol=1e-6)
 
 
 def test_queries_of_all_samples_and_unknown_sizes(rng):

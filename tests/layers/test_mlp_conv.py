@@ -68,7 +68,7 @@ def test_steps_of_one_shape_start_with_different_kernels():
     assert np.any(first != second) and np.any(second != third)
 
 
-def test_channels_first_is_channels_last_transposed(rng):
+def test_channels_first_is_channels_last_transposed(channels_first, rng):
     x = rng.normal(size=(2, 5, 4, 3)).astype("float32")
     last = MLPConv([6, 7], 3, data_format="channels_last")
     first = MLPConv([6, 7], 3, data_format="channels_first")
