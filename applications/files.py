@@ -125,23 +125,30 @@ def lock(path: Path) -> Iterator[None]:
     """
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
-    try:
-        with open(path / ".lock", "w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise FileExistsError(
-                    f"{path} is being trained by another process; wait for it "
-                    "or give another --name"
-                ) from error
+    file = path / ".lock"
+    with open(file, "w") as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever held it may have removed the file that was opened here.
+            is_current = os.path.samestat(
+                os.fstat(opened.fileno()), file.stat()
+            )
+        except OSError:
+            is_current = False
+        if not is_current:
+            raise FileExistsError(
+                f"{path} is being trained by another process; wait for it or "
+                "give another --name"
+            )
+        try:
             yield
-    finally:
-        if made and [entry.name for entry in path.iterdir()] == [".lock"]:
-            (path / ".lock").unlink()
-            # Another process may have put something beside it.
-            with contextlib.suppress(OSError):
-                for folder in made:
-                    folder.rmdir()
+        finally:
+            if made and [entry.name for entry in path.iterdir()] == [".lock"]:
+                file.unlink()
+                # Another process may have put something beside it.
+                with contextlib.suppress(OSError):
+                    for folder in made:
+                        folder.rmdir()
 
 
 def is_locked(path: Path) -> bool:

@@ -11,6 +11,7 @@ import keras
 from applications import files
 from applications import settings
 from applications.task import Data
+from applications.task import load_data
 from applications.task import load_task
 
 # Fields that may differ when a run is continued: where it runs does not
@@ -62,10 +63,8 @@ class Run:
     def data(self, data_dir: str | None = None) -> Data:
         """Its data, or those of another folder, which must be of a kind."""
         data_dir = data_dir or self.config.data_dir
-        if data_dir is not None:
-            settings.check_folder(data_dir, "data_dir")
         asked = dataclasses.replace(self.config, data_dir=data_dir)
-        data = self.task.load_data(asked)
+        data = load_data(self.task, asked)
         if different := differences(asked, data.config):
             raise ValueError(
                 f"the data in {data_dir} differ from what the run learned: "

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 import applications
 from applications.settings import Settings
+from applications.settings import check_folder
 
 
 class Data:
@@ -139,6 +140,13 @@ class Task(Protocol):
         whose `logs` they may write for TensorBoard.
         """
         ...
+
+
+def load_data(task: Task, config: Settings) -> Data:
+    """The data of a config, whose folder has to be there if it names one."""
+    if config.data_dir is not None:
+        check_folder(config.data_dir, "data_dir")
+    return task.load_data(config)
 
 
 def load_task(name: str) -> Task:

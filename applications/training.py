@@ -19,6 +19,7 @@ from applications import runs
 from applications import settings
 from applications.runs import Run
 from applications.task import Data
+from applications.task import load_data
 from applications.task import load_task
 from keras_fusion import distribution
 
@@ -54,13 +55,11 @@ class Training:
 
 def train(task_name: str, config: settings.Settings) -> dict[str, Any]:
     """Trains a run, or continues it, and returns its metrics."""
-    if config.data_dir is not None:
-        settings.check_folder(config.data_dir, "data_dir")
     strategy = distribution.get_strategy(config.strategy, config.devices)
     distribution.check_batch_size(config.batch_size, strategy)
     task = load_task(task_name)
     with distribution.chief_first(strategy):
-        data = task.load_data(config)
+        data = load_data(task, config)
     run = runs.create(task_name, data.config)
     # Every worker goes through the same motions; all but the chief's files
     # land in a folder to throw away.
@@ -103,7 +102,7 @@ def fit_and_save(training: Training) -> tuple[checkpoints.State, int]:
         state = checkpoints.restore(folder, model) or START
     # What is missing is said before anything is written.
     batches = training.data.train(state.epoch)
-    shown = training.data.split("validation", "test")
+    held_out = training.data.split("validation", "test")
     training.run.write("config.json", settings.to_json(config))
     training.report(
         f"{training.shown}: {model.count_params():,} parameters, "
@@ -113,7 +112,7 @@ def fit_and_save(training: Training) -> tuple[checkpoints.State, int]:
     if state.epoch:
         training.report(f"resumed after epoch {state.epoch} of {config.epochs}")
     if state.epoch < config.epochs:
-        state = fit(training, model, batches, shown, state)
+        state = fit(training, model, batches, held_out, state)
     with files.replacing(training.run.folder / "model.keras") as temporary:
         model.save(temporary)
     return state, model.count_params()
@@ -143,14 +142,14 @@ def fit(
     training: Training,
     model: keras.Model,
     batches: tuple[tf.data.Dataset, int],
-    shown: tuple[str, tf.data.Dataset],
+    held_out: tuple[str, tf.data.Dataset],
     state: checkpoints.State,
 ) -> checkpoints.State:
     config = training.config
     task, folder = training.run.task, training.run.folder
     timer = callbacks.StepTimer()
     checkpoint = callbacks.Checkpoint(folder, state, timer)
-    split, dataset = shown
+    split, dataset = held_out
     batch = next(iter(dataset))
     train, steps = batches
     model.fit(

@@ -7,6 +7,7 @@ from pathlib import Path
 from applications import files
 from applications import runs
 from applications import settings
+from applications.task import load_data
 from applications.task import load_task
 from tuning.flags import MAY_DIFFER
 from tuning.flags import Flags
@@ -54,12 +55,10 @@ def begin(task: str, flags: Flags, start: settings.Settings) -> Search:
             "--algorithm nsga2 runs one trial at a time, received "
             f"--workers {flags.workers}: drop it"
         )
-    if start.data_dir is not None:
-        settings.check_folder(start.data_dir, "data_dir")
     search = Search(task, flags, start, load(task, flags.space))
     declared = search.space.declare()
     # Both a check of the space and of the data.
-    load_task(task).load_data(search.space.changed(declared.values, start))
+    load_data(load_task(task), search.space.changed(declared.values, start))
     file = search.folder / "search.json"
     content = _content(search, declared.get_config()["space"])
     if file.is_file():

@@ -103,22 +103,23 @@ def _of_builder(builder: tfds.core.DatasetBuilder, config: Config) -> Source:
     names = _builder_parts(builder, shape)
 
     @functools.cache
-    def stored(name: str) -> Split:
-        return _in_memory(builder, name, shape)
+    def divided() -> dict[str, Split]:
+        split = _in_memory(builder, "train", shape)
+        kept, held = class_folders.hold_out(split.labels, config.held_out)
+        return {
+            name: Split(split.images[rows], split.labels[rows])
+            for name, rows in (("train", kept), ("validation", held))
+        }
 
     def read(name: str) -> Split:
-        if not held_out or name == "test":
-            return _limited(name, stored(name), config)
-        split = stored("train")
-        parts = class_folders.hold_out(split.labels, config.held_out)
-        rows = parts[("train", "validation").index(name)]
-        part = Split(split.images[rows], split.labels[rows])
-        return _limited(name, part, config)
+        if divides and name != "test":
+            return _limited(name, divided()[name], config)
+        return _limited(name, _in_memory(builder, name, shape), config)
 
-    held_out = (
+    divides = (
         "train" in names and "validation" not in names and config.held_out > 0
     )
-    if held_out:
+    if divides:
         names = [*names, "validation"]
     return Source(
         tuple(features["label"].names),

@@ -229,12 +229,20 @@ def _read_array(path: Path) -> np.ndarray:
     return np.array(array).reshape(*array.shape[:2], -1)
 
 
-def is_16_bit(path: Path) -> bool:
-    # Byte 24 of a PNG is its bit depth. Pillow does not tell it: it cuts
-    # 16-bit color down to 8 bits in silence.
+def png_format(path: Path) -> tuple[int, int] | None:
+    """Bit depth and color type, 0 for gray, of a PNG; None: it is not one.
+
+    Pillow tells neither: it cuts 16-bit color down to 8 bits in silence.
+    """
     with path.open("rb") as file:
-        start = file.read(25)
-    return start[:4] == b"\x89PNG" and start[24:] == b"\x10"
+        start = file.read(26)
+    is_png = start[:4] == b"\x89PNG" and len(start) == 26
+    return (start[24], start[25]) if is_png else None
+
+
+def is_16_bit(path: Path) -> bool:
+    depth, _ = png_format(path) or (8, 0)
+    return depth == 16
 
 
 def _read_16_bit(path: Path) -> np.ndarray:

@@ -31,25 +31,22 @@ def read_indices(path: Path) -> np.ndarray:
         flat = array.ndim == 2 or array.shape[2] == 1
         if array.dtype.kind in "ui" and flat:
             return array.reshape(array.shape[:2])
-        found = f"{array.dtype} of shape {array.shape}"
+        received = f"{array.dtype} of shape {array.shape}"
     else:
         image = images.decode(path)
         if image.mode in ("1", "L", "P") or image.mode[0] == "I":
             indices = np.asarray(image) // _stretch(path)
             return images.upright(indices, image)
-        found = f"an image of mode {image.mode}"
+        received = f"an image of mode {image.mode}"
     raise ValueError(
-        f"{path} is {found}; a mask holds one class index a pixel: a palette "
-        "or gray PNG, or whole numbers of shape (height, width)."
+        f"{path} is {received}; a mask holds one class index a pixel: a "
+        "palette or gray PNG, or whole numbers of shape (height, width)."
     )
 
 
 def _stretch(path: Path) -> int:
     """What Pillow multiplies gray levels of 2 and 4 bits by."""
-    with path.open("rb") as file:
-        start = file.read(26)
-    is_gray_png = start[:4] == b"\x89PNG" and start[25:] == b"\x00"
-    return {2: 85, 4: 17}.get(start[24], 1) if is_gray_png else 1
+    return {(2, 0): 85, (4, 0): 17}.get(images.png_format(path), 1)
 
 
 def resize(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:

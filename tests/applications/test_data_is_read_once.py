@@ -7,6 +7,7 @@ from PIL import Image
 from applications import cli
 from applications.datasets import class_folders
 from applications.datasets import paired_folder
+from applications.datasets.class_folders import ImageFiles
 from applications.inputs import image as images
 
 SPLITS = ("train", "validation", "test")
@@ -14,6 +15,10 @@ SEGMENTATION = (
     *("semantic_segmentation", "--epochs", "1", "--batch-size", "2"),
     *("--width", "4", "--decoder-width", "4", "--crop", "32", "--pools", "0"),
 )
+
+
+def split_of(files, index):
+    return files.files[int(index)].parts[-3]
 
 
 @pytest.fixture
@@ -33,6 +38,7 @@ def counts(monkeypatch):
     counted(paired_folder, "scan", lambda *_: "scan")
     counted(class_folders, "scan", lambda *_: "scan")
     counted(images, "read", lambda path: path.parts[-3])
+    counted(ImageFiles, "_read", lambda files, index: split_of(files, index))
     return seen
 
 
@@ -68,16 +74,21 @@ def test_a_training_scans_once_and_decodes_what_it_uses(
     assert counts == {"test": 2 * 5}
 
 
-def test_classes_are_scanned_once_too(counts, tmp_path):
+def test_classes_are_scanned_and_decoded_once_too(counts, tmp_path):
     rng = np.random.default_rng(0)
-    for name in ("dark", "light"):
-        (tmp_path / "data" / name).mkdir(parents=True)
-        for index in range(10):
-            pixels = rng.integers(0, 255, (8, 8)).astype("uint8")
-            image = Image.fromarray(pixels)
-            image.save(tmp_path / "data" / name / f"{index}.png")
-    command = ("image_classification", "train", "--epochs", "1")
+    for split in SPLITS:
+        for name in ("dark", "light"):
+            (tmp_path / "data" / split / name).mkdir(parents=True)
+            for index in range(3):
+                pixels = rng.integers(0, 255, (8, 8)).astype("uint8")
+                file = tmp_path / "data" / split / name / f"{index}.png"
+                Image.fromarray(pixels).save(file)
+    task = "image_classification"
     places = ("--data-dir", str(tmp_path / "data"))
-    flags = ("--batch-size", "4", "--runs-dir", str(tmp_path / "runs"))
-    assert cli.main([*command, *places, *flags]) == 0
-    assert counts["scan"] == 1
+    flags = ("--batch-size", "4", "--epochs", "1", "--runs-dir", str(tmp_path))
+    assert cli.main([task, "train", *places, *flags]) == 0
+    assert counts == {"scan": 1, "train": 6, "validation": 6}
+    counts.clear()
+    run = str(tmp_path / task / "default")
+    assert cli.main([task, "evaluate", "--run", run, "--split", "test"]) == 0
+    assert counts == {"scan": 1, "test": 6}

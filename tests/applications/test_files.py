@@ -1,3 +1,6 @@
+import shutil
+from pathlib import Path
+
 import pytest
 
 from applications import checkpoints
@@ -28,21 +31,17 @@ def test_a_file_or_folder_of_others_is_never_replaced_by_a_folder(tmp_path):
     assert (tmp_path / "folder" / "mine.txt").read_text() == "mine"
 
 
-def test_predictions_leave_folders_of_their_names_alone(
-    trained, tmp_path, capsys, rng
+def test_an_evaluation_leaves_a_folder_of_its_name_alone(
+    trained, tmp_path, capsys
 ):
-    out = tmp_path / "p.gif"
-    (out / "evaluate-test.json").mkdir(parents=True)
-    run = tmp_path / "toy" / "copy"
-    run.mkdir(parents=True)
     for name in ("config.json", "model.keras"):
-        (run / name).write_bytes((trained / name).read_bytes())
-    (run / "evaluate-test.json").mkdir()
-    (run / "evaluate-test.json" / "mine.txt").touch()
-    assert cli.main(["toy", "evaluate", "--run", str(run)]) == 2
+        shutil.copy(trained / name, tmp_path)
+    (tmp_path / "evaluate-test.json").mkdir()
+    (tmp_path / "evaluate-test.json" / "mine.txt").touch()
+    assert cli.main(["toy", "evaluate", "--run", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert "left as it is" in error and error.count("\n") == 1
-    assert (run / "evaluate-test.json" / "mine.txt").is_file()
+    assert (tmp_path / "evaluate-test.json" / "mine.txt").is_file()
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
@@ -72,6 +71,21 @@ def test_a_lock_leaves_nothing_behind_that_was_not_there(tmp_path):
     with files.lock(tmp_path / "task" / "name"):
         (tmp_path / "task" / "name" / "config.json").touch()
     assert (tmp_path / "task" / "name" / "config.json").is_file()
+
+
+def test_a_lock_whose_file_was_removed_is_not_held(tmp_path, monkeypatch):
+    """Another process held it, and removed it, between opening and locking."""
+    flock = files.fcntl.flock
+
+    def removed_then_locked(opened, how):
+        Path(opened.name).unlink()
+        Path(opened.name).touch()
+        flock(opened, how)
+
+    monkeypatch.setattr(files.fcntl, "flock", removed_then_locked)
+    with pytest.raises(FileExistsError, match="by another process"):
+        with files.lock(tmp_path):
+            pass
 
 
 def test_a_refused_training_leaves_nothing_behind(tmp_path, capsys):
@@ -113,6 +127,6 @@ def test_what_nobody_foresaw_is_one_line_and_a_report(
     error = capsys.readouterr().err
     assert error.startswith("error: AttributeError: no such thing (")
     assert error.count("\n") == 1
-    report = files.Path(error.rsplit(": ", 1)[1].removesuffix(")\n"))
+    report = Path(error.rsplit(": ", 1)[1].removesuffix(")\n"))
     assert "Traceback" in report.read_text()
     report.unlink()

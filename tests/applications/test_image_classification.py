@@ -30,7 +30,6 @@ from applications.image_classification.config import output_names
 from applications.runs import Run
 from keras_fusion import models
 from keras_fusion.models import CLASSIFICATION_HEADS
-from keras_fusion.statistics import branch_statistics
 
 TASK = "image_classification"
 TINY = (
@@ -236,18 +235,6 @@ def test_weights_times_branches_are_what_is_fused(head, architecture):
     classifier = model.get_layer("label_classifier")
     watched = keras.Model(model.input, classifier.input)
     np.testing.assert_allclose(watched(inputs)[0], fused, rtol=1e-4, atol=1e-6)
-
-
-def test_shares_of_a_known_fusion():
-    weights = np.array([[1.0, -3.0], [1.0, 1.0], [0.0, 0.0]])
-    met = np.array([[9.0, 1.0], [9.0, 1.0], [1.0, 1.0]])
-    found = branch_statistics(weights, met)
-    np.testing.assert_allclose(found["mean"], [2 / 3, -2 / 3])
-    np.testing.assert_allclose(found["mean_absolute"], [2 / 3, 4 / 3])
-    np.testing.assert_allclose(found["share"], [3 / 8, 5 / 8])
-    np.testing.assert_allclose(
-        found["contribution"], [(3 / 4 + 9 / 10) / 2, (1 / 4 + 1 / 10) / 2]
-    )
 
 
 def test_strips_of_weights_are_red_above_zero_and_blue_below():

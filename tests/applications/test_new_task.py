@@ -1,7 +1,7 @@
 import csv
 import sys
+from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import (
@@ -73,7 +73,7 @@ def test_it_evaluates_data_of_a_user(run, folder):
     assert cli.main(command) == 0
     metrics = files.read_json(run / "evaluate-test.json")
     assert metrics["data_dir"] == str(folder)
-    assert metrics["balanced_accuracy"] in (0, 0.5, 1)
+    assert metrics["balanced_accuracy"] == 1
 
 
 def test_it_predicts(run, folder, tmp_path_factory):
@@ -83,7 +83,8 @@ def test_it_predicts(run, folder, tmp_path_factory):
     with open(out / "test.csv", newline="") as opened:
         rows = list(csv.DictReader(opened))
     assert [row["row"] for row in rows] == ["0", "1"]
-    assert np.isfinite([float(row["ripe"]) for row in rows]).all()
+    unripe, ripe = (float(row["ripe"]) for row in rows)
+    assert 0 <= unripe < 0.5 < ripe <= 1
 
 
 def test_it_is_exported(run):
@@ -99,7 +100,7 @@ def test_its_settings_are_searched(tmp_path, monkeypatch, capsys):
 
 
 def test_the_template_is_short():
-    package = files.Path(fruit_ripeness.__file__).parent
+    package = Path(fruit_ripeness.__file__).parent
     sources = list(package.glob("*.py"))
     assert len(sources) <= 4
     for source in sources:
