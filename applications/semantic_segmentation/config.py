@@ -11,6 +11,9 @@ from applications import settings
 from applications.datasets.paired_folder import LABEL
 from keras_fusion.models import BRANCH_FUSIONS
 
+# The encoder halves an image five times.
+MINIMUM_SIDE = 32
+
 
 def _modalities(names: tuple[str, ...]) -> tuple[str, ...]:
     if LABEL in names:
@@ -18,6 +21,12 @@ def _modalities(names: tuple[str, ...]) -> tuple[str, ...]:
             f"must not hold {LABEL!r}, which is what is to be predicted"
         )
     return names
+
+
+def _zero_or_a_side(pixels: int) -> int:
+    if 0 < pixels < MINIMUM_SIDE:
+        raise ValueError(f"must be 0, or at least {MINIMUM_SIDE} pixels")
+    return pixels
 
 
 @settings.settings
@@ -89,9 +98,11 @@ class Config(settings.Settings):
     ensemble_rate: settings.NonNegative = 1.0
     """The same of the ensemble's weights."""
 
-    crop: settings.Count = 96
+    crop: Annotated[settings.Count, Field(ge=MINIMUM_SIDE)] = 96
     """Side of the square training crops, in pixels."""
-    resize: settings.NonNegativeInt = 128
+    resize: Annotated[
+        settings.NonNegativeInt, AfterValidator(_zero_or_a_side)
+    ] = 128
     """Short side to which larger images are shrunk first, in pixels; 0 keeps
     all as they are."""
     scale: tuple[settings.Positive, settings.Positive] = (0.75, 1.5)

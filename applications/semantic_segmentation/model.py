@@ -26,11 +26,9 @@ IMAGENET = {
 }
 STAGES = (1.0, 1.5 / 3, 0.7 / 3)
 CLIPNORM = 5.0
-MINIMUM_SIDE = 32
 
 
 def build_model(config: Config) -> keras.Model:
-    _check_sides(config)
     model = models.refinenet(
         **select(
             config,
@@ -62,16 +60,6 @@ def build_model(config: Config) -> keras.Model:
         },
     )
     return model
-
-
-def _check_sides(config: Config) -> None:
-    for name in ("crop", "resize"):
-        side = getattr(config, name)
-        if side < MINIMUM_SIDE and (name, side) != ("resize", 0):
-            raise ValueError(
-                f"{name} must be at least {MINIMUM_SIDE} pixels, as the "
-                f"encoder halves an image five times, received {side}"
-            )
 
 
 def start_from(source: keras.Model, model: keras.Model) -> None:

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from applications import settings
 from applications.datasets import rooms
 from applications.inputs.mask import IGNORE
 from applications.semantic_segmentation import data
@@ -17,6 +18,14 @@ from applications.semantic_segmentation.data import unlabeled
 HEIGHT, WIDTH = 12, 20
 COUNT = 7
 CLASSES = tuple(f"place {index}" for index in range(HEIGHT * WIDTH))
+
+
+@settings.settings
+class Small(Config):
+    """For images too small for the network, whose pixels can be told apart."""
+
+    crop: settings.Count = 8
+    resize: settings.NonNegativeInt = 128
 
 
 def write(path, array):
@@ -46,7 +55,7 @@ def write_places(folder, split, count, first=0, size=(HEIGHT, WIDTH)):
 def config(tmp_path):
     write_places(tmp_path, "train", COUNT)
     write_places(tmp_path, "validation", 3, first=COUNT)
-    return Config(
+    return Small(
         data_dir=str(tmp_path),
         modalities=("place", "number", "mark"),
         batch_size=3,
@@ -230,7 +239,7 @@ def test_published_standardization_has_the_published_constants(tmp_path):
     write(folder / "rgb/1.png", np.full((4, 4, 3), (255, 0, 51), "uint8"))
     write(folder / "depth/1.png", np.full((4, 4), 12500, "uint16"))
     write(folder / "label/1.png", np.zeros((4, 4), "uint8"))
-    config = Config(
+    config = Small(
         data_dir=str(tmp_path),
         batch_size=1,
         crop=4,
@@ -305,7 +314,7 @@ def test_rooms_are_the_default_and_keep_their_class_names(
     tiny = rooms.RoomsConfig(size=16, train=4, validation=2, test=1)
     builder = rooms.prepare(tmp_path, tiny)
     monkeypatch.setattr(rooms, "prepare", lambda: builder)
-    config = Config(batch_size=2, crop=16)
+    config = Small(batch_size=2, crop=16)
     assert load_data(config).config.classes == rooms.CLASSES
     embedded = load_data(config)
     named = load_data(
