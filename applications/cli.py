@@ -24,6 +24,7 @@ import applications
 from applications import files
 from applications import settings
 from applications import startup
+from applications.reports import Incomplete
 
 PROGRAM = "python -m applications"
 FORMATS = ("saved_model", "onnx")
@@ -115,7 +116,7 @@ def reported(dispatch: Callable[[list[str]], int], arguments: list[str]) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {_one_line(str(error))}", file=sys.stderr)
         return 2
-    except FloatingPointError as error:
+    except (FloatingPointError, Incomplete) as error:
         print(f"error: {_one_line(str(error))}", file=sys.stderr)
         return 1
     except Exception as error:

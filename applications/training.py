@@ -96,14 +96,17 @@ def _finished(run: Run, config: settings.Settings) -> dict[str, Any] | None:
 def fit_and_save(training: Training) -> tuple[checkpoints.State, int]:
     """The state of the training at its end, and the model's parameters."""
     config, strategy = training.config, training.strategy
+    # What is wrong or missing is said before anything is built or written.
+    held_out = training.data.first("validation", "test")
+    about = training.data.describe("train", held_out)
+    training.report(about)
     model = build(training)
     with strategy.scope():
         folder = training.shown / "checkpoints"
         state = checkpoints.restore(folder, model) or START
-    # What is missing is said before anything is written.
     batches = training.data.train(state.epoch)
-    held_out = training.data.split("validation", "test")
     training.run.write("config.json", settings.to_json(config))
+    training.run.write("data.txt", about + "\n")
     training.report(
         f"{training.shown}: {model.count_params():,} parameters, "
         f"{config.batch_size} examples a step on "
@@ -112,7 +115,8 @@ def fit_and_save(training: Training) -> tuple[checkpoints.State, int]:
     if state.epoch:
         training.report(f"resumed after epoch {state.epoch} of {config.epochs}")
     if state.epoch < config.epochs:
-        state = fit(training, model, batches, held_out, state)
+        dataset = training.data.split(held_out)
+        state = fit(training, model, batches, dataset, state)
     with files.replacing(training.run.folder / "model.keras") as temporary:
         model.save(temporary)
     return state, model.count_params()

@@ -23,7 +23,11 @@ BATCH_SIZE = 64
 
 
 def predict(
-    model: keras.Model, config: Config, data_dir: Path, out: Path
+    model: keras.Model,
+    config: Config,
+    data_dir: Path,
+    out: Path,
+    problems: list[str],
 ) -> list[Path]:
     """Actions for every `*.json` of a folder.
 
@@ -40,7 +44,11 @@ def predict(
         )
     paths = []
     for file in questions:
-        tasks = _read(file, config)
+        try:
+            tasks = _read(file, config)
+        except ValueError as error:
+            problems.append(str(error))
+            continue
         answers = []
         for first in range(0, len(tasks), BATCH_SIZE):
             answers += follow(model, config, tasks[first : first + BATCH_SIZE])
