@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import platform
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,11 @@ def train(task_name: str, config: settings.Settings) -> dict[str, Any]:
     strategy = distribution.get_strategy(config.strategy, config.devices)
     distribution.check_batch_size(config.batch_size, strategy)
     task = load_task(task_name)
+    run = runs.create(task_name, config)
+    run.check_places()
+    if run.exists:
+        # Before data are prepared for nothing.
+        runs.check_continues(run, config, filled_in=False)
     with distribution.chief_first(strategy):
         data = load_data(task, config)
     run = runs.create(task_name, data.config)
@@ -211,6 +217,7 @@ def evaluate_and_write(
         "epochs": state.epoch,
         "epochs_asked": config.epochs,
         **state.clock,
+        "settings": json.loads(settings.to_json(config)),
         "versions": versions(),
     }
     picture = run.task.draw(model, next(iter(dataset)), config)

@@ -164,8 +164,9 @@ def _builder(
             lambda: tfds.builder(config.dataset, data_dir=TFDS_DIR)
         )
     except Exception as error:
+        reason = str(error).strip().splitlines()[0][:200]
         raise ValueError(
-            f"the TFDS set {config.dataset!r} could not be loaded ({error}); "
+            f"the TFDS set {config.dataset!r} could not be loaded ({reason}); "
             f"give the name of a set that can be downloaded, {DIGITS}, or "
             "--data-dir"
         ) from error

@@ -15,6 +15,8 @@ from PIL import Image
 from PIL import ImageDraw
 from PIL import ImageFile
 
+# Twice as many pixels are refused: 1.6 GB in color.
+Image.MAX_IMAGE_PIXELS = 2**28
 PICTURES = (
     *(".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg"),
     *(".png", ".tif", ".tiff", ".webp"),

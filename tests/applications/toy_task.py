@@ -34,7 +34,7 @@ class Config(settings.Settings):
     """Share of hidden units left out in training."""
     width: settings.Count | None = None
     """Numbers in a modality; None: what the data has."""
-    kernel: settings.Positive = 1.0
+    kernel: float = 1.0
     """Factor on the first weights."""
 
 
