@@ -1,6 +1,7 @@
-"""Preparing a TFDS set once, whoever else may be at it."""
+"""Preparing a TFDS set once, whoever else may be at it, and opening it."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import tensorflow_datasets as tfds
 
@@ -30,3 +31,23 @@ def prepare_once(
         if not builder.is_prepared():
             raise
     return builder
+
+
+INFO = "dataset_info.json"
+
+
+def is_prepared(folder: Path) -> bool:
+    return (folder / INFO).is_file()
+
+
+def open_prepared(folder: Path) -> tfds.core.DatasetBuilder:
+    """The builder of a prepared set; it need not be known to TFDS."""
+    try:
+        return tfds.builder_from_directory(folder)
+    # A damaged file may raise anything.
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise ValueError(
+            f"{folder / INFO} could not be read as that of a prepared TFDS "
+            f"set ({reason}); prepare the set again"
+        ) from error

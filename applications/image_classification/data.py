@@ -35,6 +35,12 @@ def load_data(config: Config) -> Data:
             f"{', '.join(source.classes)} by the data; drop the setting, or "
             "name the data's"
         )
+    if "train" in source.sizes and len(source.sizes) == 1:
+        raise ValueError(
+            "the data has no validation or test part, and none was held out of "
+            f"train by held_out={config.held_out}; give --held-out a share "
+            "that takes images of each class, or add a folder validation/"
+        )
     config = dataclasses.replace(
         config,
         classes=config.classes or source.classes,

@@ -19,9 +19,9 @@ import tensorflow_datasets as tfds
 
 from applications.datasets import class_folders
 from applications.datasets import digits
+from applications.datasets import preparation
 from applications.datasets.class_folders import ImageFiles
 from applications.datasets.file_tree import SPLITS
-from applications.datasets.preparation import prepare_once
 from applications.image_classification.config import DIGITS
 from applications.image_classification.config import Config
 
@@ -156,11 +156,11 @@ def _builder(
 ) -> tfds.core.DatasetBuilder | None:
     """The TFDS builder behind the settings; None for plain folders."""
     if config.data_dir is not None:
-        if not (Path(config.data_dir) / "dataset_info.json").is_file():
-            return None
-        return tfds.builder_from_directory(config.data_dir)
+        folder = Path(config.data_dir)
+        prepared = preparation.is_prepared(folder)
+        return preparation.open_prepared(folder) if prepared else None
     try:
-        return prepare_once(
+        return preparation.prepare_once(
             lambda: tfds.builder(config.dataset, data_dir=TFDS_DIR)
         )
     except Exception as error:

@@ -55,7 +55,7 @@ class PreparedExample(NamedTuple):
 def load_data(config: Config) -> Data:
     """The data of `config.data_dir`, with their classes in the config."""
     source = sources.find(config.data_dir, config.modalities)
-    _check_channels(source, config)
+    _check_channels(source)
     if config.classes and config.classes != source.classes:
         raise ValueError(
             f"classes are {', '.join(config.classes)} by the settings and "
@@ -262,15 +262,11 @@ def _element(
     return inputs, {name: label for name in output_names(config)}
 
 
-def _check_channels(source: sources.Source, config: Config) -> None:
-    if len(set(source.channels)) > 1:
-        listed = ", ".join(
-            f"{name} {count}"
-            for name, count in zip(
-                config.modalities, source.channels, strict=True
-            )
-        )
+def _check_channels(source: sources.Source) -> None:
+    wrong = {name: n for name, n in source.channels.items() if n != 3}
+    if wrong:
+        listed = ", ".join(f"{name} {count}" for name, count in wrong.items())
         raise ValueError(
-            "modalities share convolutions, so they must have equally many "
-            f"channels, 1 and 3 going together; received {listed}"
+            f"an image must have 1 or 3 channels, received {listed}; split "
+            "other bands into modalities of their own"
         )

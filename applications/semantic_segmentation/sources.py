@@ -22,6 +22,7 @@ import tensorflow_datasets as tfds
 from applications.datasets import file_tree
 from applications.datasets import nyu_depth
 from applications.datasets import paired_folder
+from applications.datasets import preparation
 from applications.datasets import rooms
 from applications.datasets.file_tree import SPLITS
 from applications.datasets.file_tree import LeftOut
@@ -33,8 +34,8 @@ class Source(NamedTuple):
     """What was found where a config says that its data are."""
 
     classes: tuple[str, ...]
-    channels: tuple[int, ...]
-    """Of each modality."""
+    channels: dict[str, int]
+    """Of each modality, gray images counted as color."""
     sizes: dict[str, int]
     """Examples of every split that there is."""
     read: Callable[[str], Sequence]
@@ -76,14 +77,14 @@ def prepared_builder(data_dir: str | None) -> tfds.core.DatasetBuilder | None:
     folder = Path(data_dir)
     if (folder / nyu_depth.LABELED).is_file():
         return nyu_depth.prepare(folder)
-    if (folder / "dataset_info.json").is_file():
-        return tfds.builder_from_directory(folder)
+    if preparation.is_prepared(folder):
+        return preparation.open_prepared(folder)
     if paired_folder.has_splits(folder):
         return None
     raise ValueError(
         f"{folder} has none of {', '.join(s + '/' for s in SPLITS)} "
         f"(folders of images), {nyu_depth.LABELED} (NYU Depth v2), "
-        "dataset_info.json (a prepared TFDS set); it holds "
+        f"{preparation.INFO} (a prepared TFDS set); it holds "
         f"{file_tree.listing(folder)}{file_tree.further_down(folder)}"
     )
 
@@ -96,7 +97,7 @@ def _of_folder(data_dir: str, modalities: tuple[str, ...]) -> Source:
     first = next(iter(splits.values()))[0]
     return Source(
         classes,
-        tuple(as_color(count) for count in first.channels.values()),
+        {name: as_color(count) for name, count in first.channels.items()},
         {name: len(examples) for name, examples in splits.items()},
         lambda split: paired_folder.PairedFolder(splits[split], len(classes)),
         notes,
@@ -116,7 +117,11 @@ def _of_builder(
         )
     return Source(
         tuple(features[LABEL].names),
-        tuple(as_color(features[name].shape[-1]) for name in modalities),
+        {
+            # Without a third axis they are gray.
+            name: as_color((*features[name].shape, 1)[2])
+            for name in modalities
+        },
         {name: splits[name].num_examples for name in names},
         lambda split: _builder_examples(builder, split, (*modalities, LABEL)),
     )

@@ -161,6 +161,21 @@ def test_predict_of_a_folder_without_images_says_so(run, tmp_path, capsys):
     command = [TASK, "predict", "--run", str(run), "--out", str(tmp_path / "o")]
     assert cli.main([*command, "--data-dir", str(tmp_path / "none")]) == 2
     assert "holds no image" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+def test_predict_leaves_out_what_it_cannot_read(run, tmp_path, capsys):
+    Image.new("L", (8, 8), 5).save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes(b"\x89PNG")
+    (tmp_path / "notes.txt").write_text("mine")
+    out = tmp_path.parent / "predicted"
+    command = [TASK, "predict", "--run", str(run), "--out", str(out)]
+    assert cli.main([*command, "--data-dir", str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert "left out, not images: notes.txt" in said.out
+    assert "1 of the examples could not be read" in said.err
+    rows = (out / "predictions.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["file", "whole.png"]
 
 
 def test_exports_agree_with_the_model(run):

@@ -244,9 +244,50 @@ def test_a_prepared_tfds_set_is_read_from_its_folder(tmp_path):
         )
 
 
-def test_a_set_that_is_not_there_is_one_error():
-    with pytest.raises(ValueError, match="'no_such_set' could not be loaded"):
+def test_a_set_that_is_not_there_is_one_short_error():
+    with pytest.raises(
+        ValueError, match="'no_such_set' could not be loaded"
+    ) as refused:
         load_data(Config(dataset="no_such_set"))
+    assert len(str(refused.value)) < 500
+
+
+def test_a_damaged_prepared_set_is_named(tmp_path):
+    (tmp_path / "dataset_info.json").write_text("garbage")
+    with pytest.raises(ValueError, match=r"dataset_info.json could not be re"):
+        load_data(Config(data_dir=str(tmp_path)))
+
+
+def test_nothing_to_measure_on_says_how_to_hold_out(folder):
+    config = Config(data_dir=str(folder), held_out=0.0)
+    with pytest.raises(ValueError, match="give --held-out a share"):
+        load_data(config)
+
+
+def write_two_classes(root, first):
+    """Ten images each, of which the first is another one."""
+    for name in "ab":
+        (root / name).mkdir()
+        for index in range(10):
+            image = first if index == 0 else Image.new("RGB", (6, 4), 9)
+            image.save(root / name / f"{index}.png")
+
+
+def test_a_gray_file_before_color_does_not_make_a_set_gray(tmp_path):
+    write_two_classes(tmp_path, Image.new("L", (6, 4), 9))
+    config = load_data(Config(data_dir=str(tmp_path))).config
+    assert config.image_shape == (4, 6, 3)
+
+
+def test_mixed_sizes_are_brought_to_the_size_of_the_first(tmp_path):
+    write_two_classes(tmp_path, Image.new("RGB", (9, 9), 3))
+    with pytest.raises(ValueError, match="differ in size.*--image-shape"):
+        load_data(Config(data_dir=str(tmp_path)))
+    config = Config(
+        data_dir=str(tmp_path), image_shape=(4, 6, 3), batch_size=18
+    )
+    ((inputs, _),) = batches(load_data(config).config, 1)
+    assert inputs["image"].shape == (18, 4, 6, 3)
 
 
 def test_a_batch_larger_than_the_training_part_is_refused(config):

@@ -305,7 +305,22 @@ def test_the_data_tell_classes_and_channels(config, tmp_path):
     (tmp_path / "classes.txt").write_text("one\ntwo\n")
     source = sources.find(config.data_dir, config.modalities)
     assert source.classes == ("one", "two")
-    assert source.channels == (3, 3, 3)
+    assert set(source.channels.values()) == {3}
+
+
+def test_other_bands_are_refused_before_anything_is_built(tmp_path):
+    for name in ("place", "label"):
+        bands = np.zeros((4, 4, 4) if name == "place" else (4, 4), "uint8")
+        write(tmp_path / "train" / name / "1.npy", bands)
+    config = Small(data_dir=str(tmp_path), modalities=("place",))
+    with pytest.raises(ValueError, match="1 or 3 channels, received place 4"):
+        load_data(config)
+
+
+def test_a_damaged_prepared_set_is_named(tmp_path):
+    (tmp_path / "dataset_info.json").write_text("garbage")
+    with pytest.raises(ValueError, match=r"dataset_info.json could not be re"):
+        load_data(Small(data_dir=str(tmp_path)))
 
 
 def test_rooms_are_the_default_and_keep_their_class_names(

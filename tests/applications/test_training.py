@@ -115,6 +115,19 @@ def test_a_finished_run_is_left_alone(trained, capsys):
     assert "accuracy" in output
 
 
+def test_a_refused_continuation_leaves_the_settings(
+    trained, tmp_path, monkeypatch, capsys
+):
+    assert train(tmp_path, "--epochs", "2") == 0
+    before = contents(tmp_path)
+    for file in (tmp_path / "toy/default/checkpoints").rglob("state.json"):
+        file.write_text("{")
+    damaged = contents(tmp_path)
+    assert train(tmp_path, "--epochs", "3") == 2
+    assert "no checkpoint in" in capsys.readouterr().err
+    assert contents(tmp_path) == damaged != before
+
+
 def test_more_epochs_continue_a_finished_run(trained, tmp_path):
     assert train(tmp_path, "--epochs", "2") == 0
     assert train(tmp_path, "--epochs", "3") == 0
