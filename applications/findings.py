@@ -24,6 +24,8 @@ class Findings(NamedTuple):
     """How many examples, or pixels, there are of each class."""
     pixels: bool = False
     """Whether pixels were counted."""
+    ignored: int = 0
+    """Pixels without a class."""
     looked_at: int | None = None
     """Examples that the inputs and the pixels are of; None: all."""
 
@@ -84,7 +86,11 @@ def _about(name: str, found: Findings) -> list[str]:
         counts.append(f"and {len(found.classes) - SHOWN:,} more")
     if counts:
         kind = "pixels" if found.pixels else "classes"
-        lines.append(f"    {kind}: {', '.join(counts)}")
+        line = f"    {kind}: {', '.join(counts)}"
+        if found.ignored:
+            share = percent(found.ignored / (total + found.ignored))
+            line += f"; {share} of all are ignored"
+        lines.append(line)
     return lines
 
 

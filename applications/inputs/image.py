@@ -172,8 +172,9 @@ def in_words(arrays: Iterable[np.ndarray]) -> str:
     sizes = [" x ".join(map(str, shape[:2])) for shape in sorted(shapes)]
     size = sizes[0] if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     channels = " or ".join(map(str, sorted({shape[2] for shape in shapes})))
+    channels += " channel" if channels == "1" else " channels"
     return (
-        f"{size} pixels, {channels} channels, {' or '.join(sorted(kinds))} "
+        f"{size} pixels, {channels}, {' or '.join(sorted(kinds))} "
         f"from {min(low):.6g} to {max(high):.6g}"
     )
 

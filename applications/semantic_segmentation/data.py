@@ -93,6 +93,7 @@ def _look(examples: "PreparedExamples") -> Findings:
         },
         dict(zip(config.classes, counts.tolist(), strict=False)),
         pixels=True,
+        ignored=int(counts[masks.IGNORE]),
         looked_at=len(seen),
     )
 

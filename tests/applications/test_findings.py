@@ -61,7 +61,7 @@ def test_a_part_without_a_class_is_an_error_that_names_it():
 
 def test_images_in_words():
     gray = np.array([[[3], [250]]], "uint8")
-    assert in_words([gray]) == "1 x 2 pixels, 1 channels, uint8 from 3 to 250"
+    assert in_words([gray]) == "1 x 2 pixels, 1 channel, uint8 from 3 to 250"
     depth = np.full((5, 4, 3), 1.5, "float32")
     assert in_words([gray, depth]) == (
         "1 x 2 to 5 x 4 pixels, 1 or 3 channels, float32 or uint8 from 1.5 to "
