@@ -68,13 +68,18 @@ def load_data(config: Config) -> Data:
     def examples(split: str) -> PreparedExamples:
         return PreparedExamples(source.read(split), config)
 
+    resized = (
+        (f"of larger images the short side is brought to {config.resize}",)
+        if config.resize
+        else ()
+    )
     return Data(
         config,
         source.sizes,
         lambda epoch: _training(examples("train"), config, epoch),
         lambda split: _evaluation(examples(split), config),
         lambda split: _look(examples(split)),
-        source.notes,
+        (*resized, *source.notes),
     )
 
 
