@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import subprocess
@@ -137,6 +138,18 @@ def test_a_config_file_gives_the_values_that_flags_change(
         toy.Config(modalities=("a", "b"), epochs=8, seed=5),
         Run("toy", trained).config,
     ]
+
+
+def test_lines_have_no_boxes_where_only_ascii_can_be_printed(
+    toy, capsys, monkeypatch
+):
+    ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", ascii_only)
+    assert cli.main(["toy", "train", "--zzz"]) == 2
+    assert capsys.readouterr().err == (
+        "error: Unrecognized options: --zzz (see python -m applications toy "
+        "train --help)\n"
+    )
 
 
 def test_unknown_words_are_named(fail):

@@ -123,7 +123,15 @@ def grow(count: int, seed: list[int]) -> Fruit:
 def read(file: Path) -> Fruit:
     """The fruit of a CSV file; the column `ripe` may be missing."""
     with open(file, encoding="utf-8", newline="") as opened:
-        rows = list(csv.DictReader(opened))
+        reader = csv.DictReader(opened)
+        rows = list(reader)
+    missing = {"picture", *MEASUREMENTS} - set(reader.fieldnames or ())
+    if missing or not rows:
+        raise ValueError(
+            f"{file} must hold rows with the columns picture, "
+            f"{', '.join(MEASUREMENTS)} and ripe; it holds {len(rows)} rows "
+            f"with {', '.join(reader.fieldnames or ['nothing'])}"
+        )
     pictures = [
         images.resize(images.read(file.parent / row["picture"]), (SIDE, SIDE))
         for row in rows
