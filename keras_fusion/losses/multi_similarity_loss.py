@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_fusion.losses.similarity import NEVER
 from keras_fusion.losses.similarity import log_one_plus_sum
+from keras_fusion.losses.similarity import nan_where_not_finite
 from keras_fusion.losses.similarity import off_diagonal
 from keras_fusion.losses.similarity import unit_rows
 from keras_fusion.types import Tensor
@@ -87,12 +88,13 @@ class MultiSimilarityLoss(keras.losses.Loss):
         if self.margin is not None:
             positive, negative = self._mine(similarity, positive, negative)
         distance = self.threshold - similarity
-        return (
+        values = (
             log_one_plus_sum(self.positive_scale * distance, positive)
             / self.positive_scale
             + log_one_plus_sum(-self.negative_scale * distance, negative)
             / self.negative_scale
         )
+        return nan_where_not_finite(values, y_pred)
 
     def _mine(
         self, similarity: Tensor, positive: Tensor, negative: Tensor

@@ -3,6 +3,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_fusion.losses.similarity import nan_where_not_finite
 from keras_fusion.losses.similarity import off_diagonal
 from keras_fusion.losses.similarity import unit_rows
 from keras_fusion.types import Tensor
@@ -61,7 +62,8 @@ class RefinerContrastiveLoss(keras.losses.Loss):
         close = ops.logical_and(candidates, excess > 0)
         total = ops.sum(ops.where(close, excess, 0.0), axis=1)
         count = ops.sum(ops.cast(close, total.dtype), axis=1)
-        return total / ops.maximum(count, 1.0)
+        values = total / ops.maximum(count, 1.0)
+        return nan_where_not_finite(values, y_true, y_pred)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "margin": self.margin}

@@ -6,6 +6,7 @@ from keras import ops
 from keras_fusion.losses.multi_similarity_loss import check_scales
 from keras_fusion.losses.refiner_contrastive_loss import similarity_to_targets
 from keras_fusion.losses.similarity import log_one_plus_sum
+from keras_fusion.losses.similarity import nan_where_not_finite
 from keras_fusion.types import Tensor
 
 
@@ -77,7 +78,8 @@ class RefinerMultiSimilarityLoss(keras.losses.Loss):
             self.negative_scale * (similarity - self.threshold), close
         )
         loss = pull / self.positive_scale + push / self.negative_scale
-        return ops.where(ops.any(close, axis=1), loss, 0.0)
+        loss = ops.where(ops.any(close, axis=1), loss, 0.0)
+        return nan_where_not_finite(loss, y_true, y_pred)
 
     def get_config(self) -> dict[str, Any]:
         return {

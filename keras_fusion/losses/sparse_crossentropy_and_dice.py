@@ -30,7 +30,8 @@ class SparseCrossentropyAndDice(keras.losses.Loss):
         dtype: The dtype of its computations.
 
     Call arguments:
-        y_true: Integer labels `(batch, ...)`.
+        y_true: Integer labels `(batch, ...)`. A label outside the classes
+            that is not `ignore_class` makes the sample's value NaN.
         y_pred: Logits `(batch, ..., classes)`.
 
     Raises:
@@ -80,6 +81,8 @@ class SparseCrossentropyAndDice(keras.losses.Loss):
 
         log_probabilities = ops.log_softmax(logits)
         truth = ops.one_hot(labels, classes, dtype=logits.dtype)
+        known = ops.logical_and(labels >= 0, labels < classes)
+        truth = ops.where(known[..., None], truth, float("nan"))
         truth = truth * counted[..., None]  # (batch, pixels, classes)
         pixels = ops.maximum(ops.sum(counted, axis=1), 1.0)
         crossentropy = -ops.sum(truth * log_probabilities, axis=(1, 2)) / pixels

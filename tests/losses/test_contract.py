@@ -100,6 +100,27 @@ def test_mixed_precision_trains(loss, rng, policy):
     assert all(np.all(np.isfinite(w)) for w in model.get_weights())
 
 
+@every_loss
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("row", [0, 9])
+def test_prediction_that_is_no_number_gives_nan(loss, rng, bad, row):
+    x, y = data(loss, rng)
+    x[row, 1] = bad
+    assert np.isnan(float(loss(y, x)))
+
+
+@every_loss
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="torch compiles with a compiler"
+)
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_training_shows_that_it_broke(loss, rng, jit_compile):
+    model, (x, y) = compiled(loss), data(loss, rng)
+    model.jit_compile = jit_compile
+    x[0] = np.nan
+    assert np.isnan(model.evaluate(x, y, verbose=0))
+
+
 @pytest.mark.parametrize("name", losses.__all__)
 def test_docstring_example_runs(name):
     assert run_example(getattr(losses, name), name)
