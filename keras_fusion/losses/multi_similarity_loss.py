@@ -3,6 +3,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_fusion.losses.sample_loss import SampleLoss
 from keras_fusion.losses.similarity import NEVER
 from keras_fusion.losses.similarity import log_one_plus_sum
 from keras_fusion.losses.similarity import nan_where_not_finite
@@ -12,7 +13,7 @@ from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class MultiSimilarityLoss(keras.losses.Loss):
+class MultiSimilarityLoss(SampleLoss):
     """Draws samples of one class together and pushes the others away.
 
     With `S[i][j]` the cosine between the embeddings of samples i and j, `P`

@@ -3,6 +3,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_fusion.losses.sample_loss import SampleLoss
 from keras_fusion.losses.similarity import nan_where_not_finite
 from keras_fusion.losses.similarity import off_diagonal
 from keras_fusion.losses.similarity import unit_rows
@@ -10,7 +11,7 @@ from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class RefinerContrastiveLoss(keras.losses.Loss):
+class RefinerContrastiveLoss(SampleLoss):
     """Asks each defused vector to be closer to its own target than others'.
 
     With `S[i][j]` the cosine between reconstruction i and target j, and `N`

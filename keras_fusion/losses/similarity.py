@@ -15,7 +15,7 @@ def unit_rows(x: Tensor) -> Tensor:
 
 
 def nan_where_not_finite(values: Tensor, *rows: Tensor) -> Tensor:
-    """`values`, NaN where one of `rows` is: comparisons would choose no pair."""
+    """`values`, NaN where a row is: comparisons would choose no pair."""
     for row in rows:
         finite = ops.all(ops.isfinite(row), axis=-1)
         values = ops.where(finite, values, float("nan"))
