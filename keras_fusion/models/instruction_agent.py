@@ -207,7 +207,10 @@ def _read(
         text_units, return_sequences=True, name="reading"
     )(words)
     # The mask keeps padding out of the mean.
-    return keras.layers.GlobalAveragePooling1D(name="mean_of_words")(states)
+    mean = keras.layers.GlobalAveragePooling1D(
+        data_format="channels_last", name="mean_of_words"
+    )
+    return mean(states)
 
 
 def _look_up(
