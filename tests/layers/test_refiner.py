@@ -144,6 +144,119 @@ def test_absent_modality_gives_neither_loss_nor_gradient(rng, loss):
     assert broken == pytest.approx(some, rel=1e-6)
 
 
+# Case 6.
+WORDS = {"text": (3, 0, 5), "image": (2, 4, 0)}
+SPANS = {"text": 5, "image": 4}
+
+
+def masked_tokens(rng, spans=SPANS):
+    """Tokens of each modality, from the left, and zeros behind them."""
+    tokens = {}
+    for name, counts in WORDS.items():
+        tokens[name] = np.zeros((3, spans[name], 6), "float32")
+        for sample, count in enumerate(counts):
+            drawn = rng.normal(size=(count, 6))
+            tokens[name][sample, :count] = drawn
+    return tokens
+
+
+def masked_mean_fusion():
+    inputs = [keras.Input((None, 6)) for _ in WORDS]
+    tokens = keras.layers.Concatenate(axis=1)(inputs)
+    tokens = keras.layers.Masking()(tokens)
+    mean = keras.layers.GlobalAveragePooling1D(data_format="channels_last")
+    return keras.Model(inputs, mean(tokens))
+
+
+def means_of_each(tokens):
+    return [
+        tokens[name].sum(axis=1) / np.maximum(1, counts)[:, None]
+        for name, counts in zip(
+            WORDS, map(np.array, WORDS.values()), strict=True
+        )
+    ]
+
+
+def test_masked_mean_is_the_mean_of_the_modalities_by_their_counts(rng):
+    tokens = masked_tokens(rng)
+    layer = Refiner(masked_mean_fusion())
+    u = [ops.convert_to_tensor(x) for x in means_of_each(tokens)]
+    fused = layer(list(tokens.values()), None, u)
+    counts = np.array(list(WORDS.values()))
+    shares = counts / counts.sum(axis=0)
+    expected = np.einsum("mb,mbf->bf", shares, np.stack(means_of_each(tokens)))
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(fused), expected, rtol=1e-5, atol=1e-6
+    )
+
+
+def test_padding_of_tokens_changes_neither_output_nor_loss(rng):
+    seed = rng.integers(99)
+    short, long = (
+        masked_tokens(np.random.default_rng(seed), spans)
+        for spans in (SPANS, {"text": 11, "image": 7})
+    )
+    layer = Refiner(masked_mean_fusion())
+    presence = np.array(list(WORDS.values())).T > 0
+    results = []
+    for tokens in (short, long):
+        u = [ops.convert_to_tensor(x) for x in means_of_each(tokens)]
+        fused = layer(list(map(ops.array, tokens.values())), presence, u)
+        results.append([*ops.convert_to_numpy(fused).flat])
+        results[-1].append(number(layer.losses[0]))
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-5, atol=1e-6)
+
+
+@every_loss
+def test_modality_without_tokens_gives_neither_loss_nor_gradient(rng, loss):
+    tokens = masked_tokens(rng)
+    layer = Refiner(masked_mean_fusion(), loss=loss, stop_gradient=False)
+    presence = np.array(list(WORDS.values())).T > 0
+    x = list(map(ops.array, tokens.values()))
+    u = means_of_each(tokens)
+    layer(x, presence, list(map(ops.array, u)))
+
+    def total(*targets):
+        return loss_of(layer, x, presence, list(targets))
+
+    before = number(total(*map(ops.array, u)))
+    slopes = gradients(total, *u)
+    for m, counts in enumerate(WORDS.values()):
+        assert not np.any(slopes[m][np.array(counts) == 0])
+    u[0][1], u[1][2] = np.nan, 7.0
+    assert number(total(*map(ops.array, u))) == pytest.approx(before)
+
+
+# Case 10.
+def test_head_reads_the_refined_vector_and_all_labeled_rows_count(rng):
+    x = drawn(rng)
+    labels = np.array([0, -1, 1, 1, -1, 0, 2, 2])
+    layer, head = refiner(), keras.layers.Dense(3)
+    fused = layer(x)
+    logits = head(fused)
+    (kernel, bias), z = head.get_weights(), layer.fusion(x)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(logits),
+        ops.convert_to_numpy(z) @ kernel + bias,
+        rtol=1e-4,
+        atol=1e-5,
+    )
+    for loss, rows in (
+        (
+            keras.losses.SparseCategoricalCrossentropy(
+                from_logits=True, ignore_class=-1
+            ),
+            logits,
+        ),
+        (losses.MultiSimilarityLoss(margin=None), fused),
+    ):
+        slopes = gradients(
+            lambda rows: loss(labels, rows),  # noqa: B023
+            ops.convert_to_numpy(rows),
+        )[0]
+        assert np.array_equal(np.any(slopes != 0, axis=1), labels >= 0)
+
+
 def test_modality_that_all_samples_lack_has_no_loss(rng):
     presence = np.array([[1, 0]] * 8)
     layer = refiner(loss_weights=(0.0, 1.0))

@@ -163,6 +163,7 @@ def test_unlabeled_rows_change_neither_value_nor_gradient(rng):
     )
 
 
+# Case 4, of the reduced loss.
 def among_unlabeled(rng, rows=False):
     """Four labeled samples, and them in a crowd of a hundred."""
     labels, x = np.array([0, 1, 0, 1]), rng.normal(size=(4, 3))
