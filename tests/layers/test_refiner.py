@@ -6,7 +6,9 @@ from keras import ops
 from keras_fusion import losses
 from keras_fusion.layers import Refiner
 from tests.gradients import gradients
+from tests.layers.cases_refiner import blocks
 from tests.layers.cases_refiner import dense_fusion
+from tests.layers.cases_refiner import perceptron
 
 WIDTHS = (6, 4)
 LOSSES = [
@@ -102,6 +104,88 @@ def test_defusers_see_the_fused_vector_alone(rng):
         np.testing.assert_allclose(
             ops.convert_to_numpy(rebuilt), expected, rtol=1e-4, atol=1e-5
         )
+
+
+PUBLISHED = {
+    "blocks of 768": ((768, 768), 768, lambda: blocks(768, 768), 1_184_256),
+    "audio and digits": (
+        (28 * 28, 112 * 112),
+        384,
+        lambda: perceptron(1000, 13_328),
+        13_726_328,
+    ),
+    "linear": ((40, 24), 32, lambda: keras.layers.Dense(64), 33 * 64),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_decoders_have_as_many_weights(name):
+    widths, units, make, expected = PUBLISHED[name]
+    inputs = [keras.Input((width,)) for width in widths]
+    means = [keras.layers.Dense(units, trainable=False)(x) for x in inputs]
+    fusion = keras.Model(inputs, keras.layers.Add()(means))
+    layer = Refiner(fusion, decoders=make())
+    layer.build([(None, width) for width in widths])
+    assert len(layer.trainable_weights) > 0
+    count = sum(int(np.prod(w.shape)) for w in layer.trainable_weights)
+    assert count == expected
+
+
+def test_block_decoders_rectify_then_normalize_and_drop_in_training(rng):
+    x = drawn(rng)
+    layer = refiner(decoders=blocks(*WIDTHS, dropout=0.5))
+    fused = ops.convert_to_numpy(layer(x))
+    for decoder, rebuilt in zip(
+        layer.decoders, layer.defuse(fused), strict=True
+    ):
+        kernel, bias, gamma, beta = decoder.get_weights()
+        hidden = np.maximum(fused @ kernel + bias, 0)
+        hidden = hidden - hidden.mean(axis=1, keepdims=True)
+        hidden /= np.sqrt(np.mean(hidden**2, axis=1, keepdims=True) + 1e-3)
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(rebuilt),
+            hidden * gamma + beta,
+            rtol=1e-3,
+            atol=1e-4,
+        )
+    quiet = number(loss_of(layer, x))
+    assert number(loss_of(layer, x)) == quiet
+    layer(x, training=True)
+    assert number(layer.losses[0]) != quiet
+
+
+def test_one_decoder_gives_all_targets_side_by_side(rng):
+    x, targets = drawn(rng), drawn(rng, widths=(3, 8))
+    layer = refiner(decoders=perceptron(7, 11), loss_weights=(0.5, 2.0))
+    value = number(loss_of(layer, x, None, targets))
+    fused = ops.convert_to_numpy(layer.fusion(x))
+    (k, b), (k2, b2) = (d.get_weights() for d in layer.decoders.layers)
+    both = np.maximum(fused @ k + b, 0) @ k2 + b2
+    terms = [
+        number(ops.mean(losses.RefinerCosineLoss()(target, rebuilt)))
+        for target, rebuilt in zip(
+            targets, (both[:, :3], both[:, 3:]), strict=True
+        )
+    ]
+    expected = 0.5 * terms[0] + 2.0 * terms[1]
+    assert value == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"decoders": blocks(6)}, "`decoders` .* for each of 2 modalities"),
+        ({"decoders": blocks(6, 5)}, "must give the 4 features"),
+        ({"decoders": perceptron(3, 9)}, "must give the 10 features"),
+        (
+            {"decoders": blocks(6, 4), "hidden_units": (3,)},
+            "must be empty with `decoders`",
+        ),
+    ],
+)
+def test_wrong_decoders_explain_themselves(rng, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        refiner(**arguments)(drawn(rng))
 
 
 def test_gradient_reaches_the_targets_only_when_asked_to(rng):
