@@ -44,3 +44,19 @@ def two_replicas():
     # The one that applications get too: a second one in the same process
     # would answer to the first one's collective operations.
     return distribution.get_strategy("mirrored", devices=2)
+
+
+@pytest.fixture(scope="session")
+def channels_first():
+    """Skips where convolutions have no such format.
+
+    TensorFlow has it on CPUs with oneDNN alone, which it uses by itself on
+    some processors.
+    """
+    layer = keras.layers.Conv2D(1, 1, data_format="channels_first")
+    try:
+        layer(np.zeros((1, 1, 2, 2), "float32"))
+    except Exception as error:
+        if type(error).__name__ != "UnimplementedError":
+            raise
+        pytest.skip("convolutions are channels last here")

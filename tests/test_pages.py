@@ -70,16 +70,6 @@ def test_commands_name_tasks_and_verbs(page):
         assert task in applications.TASKS
 
 
-def test_the_table_of_layers_holds_every_layer_once():
-    found = []
-    for first, *_ in pages.table(pages.ROOT / "docs/layers.md", "All layers"):
-        # "`LocallyConnected1D`, `2D`, `3D`" shortens the names of three.
-        whole, *others = pages.names(first) or [""]
-        stem = whole.removesuffix("1D")
-        found += [whole, *(x if x[0].isupper() else stem + x for x in others)]
-    assert sorted(filter(None, found)) == sorted(layers.__all__)
-
-
 def test_the_readme_recommends_layers_that_exist():
     rows = pages.table(pages.README, "Which layer?")
     recommended = [name for *_, cell in rows for name in pages.names(cell)]

@@ -46,7 +46,7 @@ def find_exchanges(model: keras.Model) -> list[ChannelExchange]:
     return [
         layer
         for layer in find_layers(model, ChannelExchange)
-        if layer.threshold > 0 and layer.gamma.shape[0] > 1
+        if layer.built and layer.threshold > 0 and layer.gamma.shape[0] > 1
     ]
 
 
@@ -62,6 +62,9 @@ def exchanged_shares(model: keras.Model) -> np.ndarray | None:
     Returns:
         Array `(N,)`, or `None` if nothing in the model can exchange.
 
+    Raises:
+        ValueError: If layers exchange between different numbers of modalities.
+
     Example:
 
     >>> rgb, depth = keras.Input((4,)), keras.Input((4,))
@@ -75,6 +78,13 @@ def exchanged_shares(model: keras.Model) -> np.ndarray | None:
     layers = [layer for layer in layers if layer.l1 > 0] or layers
     if not layers:
         return None
+    counts = {layer.name: layer.gamma.shape[0] for layer in layers}
+    if len(set(counts.values())) > 1:
+        raise ValueError(
+            "Layers must exchange between the same modalities to be counted "
+            f"together. Received: modalities={counts}. "
+            "Ask each layer for its `exchanged_share`."
+        )
     replaced = sum(
         (layer.exchanged & layer.penalized).sum(axis=1) for layer in layers
     )

@@ -32,9 +32,13 @@ class FusionMonitor(keras.callbacks.Callback):
 
     Args:
         modalities: Names, in the order in which the model's layers get their
-            inputs.
+            inputs, as many as each of them gets.
         log_dir: Folder for TensorBoard, or `None` for logs only. Writing
             needs TensorFlow.
+
+    Raises:
+        ValueError: If a layer that exchanges, or an ensemble, is over another
+            number of modalities, when `fit` starts.
 
     Example:
 
@@ -56,6 +60,9 @@ class FusionMonitor(keras.callbacks.Callback):
         self.modalities = tuple(modalities)
         self.summaries = SummaryWriter(log_dir)
 
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._check_modalities()
+
     def on_epoch_end(
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
@@ -71,16 +78,37 @@ class FusionMonitor(keras.callbacks.Callback):
 
     def values(self) -> dict[str, float]:
         """The numbers that go to the logs, by name."""
+        self._check_modalities()
         named: dict[str, float] = {}
         shares = exchanged_shares(self.model)
         if shares is not None:
             named |= self._by_modality("exchanged_share", shares)
-        for layer in find_layers(self.model, LearnedEnsemble):
-            if layer.alpha.shape[0] > 1:
-                named |= self._by_modality(
-                    "ensemble_weight", layer.mixing_weights
-                )
+        for layer in self._ensembles():
+            named |= self._by_modality("ensemble_weight", layer.mixing_weights)
         return named
+
+    def _ensembles(self) -> list[LearnedEnsemble]:
+        return [
+            layer
+            for layer in find_layers(self.model, LearnedEnsemble)
+            if layer.built and layer.alpha.shape[0] > 1
+        ]
+
+    def _check_modalities(self) -> None:
+        counts = {
+            layer.name: layer.gamma.shape[0]
+            for layer in find_exchanges(self.model)
+        }
+        counts |= {
+            layer.name: layer.alpha.shape[0] for layer in self._ensembles()
+        }
+        for name, count in counts.items():
+            if count != len(self.modalities):
+                raise ValueError(
+                    "`modalities` of FusionMonitor must name what every layer "
+                    f"fuses, but {name} fuses {count}. "
+                    f"Received: modalities={self.modalities}"
+                )
 
     def _by_modality(
         self, name: str, values: Iterable[float]

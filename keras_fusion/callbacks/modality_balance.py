@@ -17,7 +17,8 @@ class ModalityBalance(keras.callbacks.Callback):
 
     and the loss with that input set to zero, `loss_without_<m>`, beside the
     `loss_with_all`. A modality whose norm and whose difference both fade away
-    is being ignored.
+    is being ignored. An input of integers, like words, has no gradient and so
+    no norm; zeros are its padding.
 
     The numbers are added to the logs and, with `log_dir`, sent to
     TensorBoard under `balance/`. Gradients need the TensorFlow backend.
@@ -63,9 +64,10 @@ class ModalityBalance(keras.callbacks.Callback):
     ) -> None:
         loss, norms = self._measure(self.inputs)
         named = {"loss_with_all": loss}
-        for name, norm in norms.items():
+        for name in self.inputs:
+            if name in norms:
+                named[f"gradient_norm_{name}"] = norms[name]
             zeros = keras.ops.zeros_like(self.inputs[name])
-            named[f"gradient_norm_{name}"] = norm
             named[f"loss_without_{name}"], _ = self._measure(
                 self.inputs | {name: zeros}
             )
@@ -83,13 +85,14 @@ class ModalityBalance(keras.callbacks.Callback):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         import tensorflow as tf
 
+        watched = {name: x for name, x in inputs.items() if x.dtype.is_floating}
         with tf.GradientTape() as tape:
-            tape.watch(inputs)
+            tape.watch(watched)
             outputs = self.model(inputs, training=False)
             loss = self.model.compute_loss(
                 x=inputs, y=self.targets, y_pred=outputs, training=False
             )
         gradients = tape.gradient(
-            loss, inputs, unconnected_gradients=tf.UnconnectedGradients.ZERO
+            loss, watched, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
         return loss, {name: tf.norm(g) for name, g in gradients.items()}

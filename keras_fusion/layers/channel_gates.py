@@ -7,16 +7,18 @@ from keras_fusion.layers.built_dense import built_dense
 from keras_fusion.types import Tensor
 
 
-def mean_over_positions(maps: Tensor) -> Tensor:
-    """`(batch, ..., channels)` to `(batch, channels)`."""
-    positions = tuple(range(1, maps.ndim - 1))
+def mean_over_positions(maps: Tensor, axis: int = -1) -> Tensor:
+    """`(batch, ..., channels)`, channels on `axis`, to `(batch, channels)`."""
+    channels = axis % maps.ndim
+    positions = tuple(a for a in range(1, maps.ndim) if a != channels)
     return ops.mean(maps, axis=positions) if positions else maps
 
 
-def gate_channels(maps: Tensor, gates: Tensor) -> Tensor:
+def gate_channels(maps: Tensor, gates: Tensor, axis: int = -1) -> Tensor:
     """Multiplies maps by gates `(batch, channels)` at every position."""
-    positions = (1,) * (maps.ndim - 2)
-    return maps * ops.reshape(gates, (-1, *positions, gates.shape[-1]))
+    shape = [-1] + [1] * (maps.ndim - 1)
+    shape[axis % maps.ndim] = gates.shape[-1]
+    return maps * ops.reshape(gates, shape)
 
 
 def build_squeeze(

@@ -46,6 +46,17 @@ class Refiner(keras.layers.Layer):
     fused features and d[m] features of target m the defusers have
     `(k + 1) * sum of d[m]` trainable weights, besides those of the fusion.
 
+    Other defusers are `decoders`: a layer or model for each modality, or one
+    for all. So the two that are published, d[m] features wide and with h
+    hidden units, are
+
+        [keras.Sequential([Dense(d[m], "relu"), LayerNormalization(),
+                           Dropout(0.1)]) for each m]
+        keras.Sequential([Dense(h, "relu"), Dense(sum of d[m])])
+
+    with `(k + 3) * sum of d[m]` and `(k + 1) * h + (h + 1) * sum of d[m]`
+    weights; the latter's targets are raw data.
+
     Args:
         fusion: A layer, or model, from a list of N tensors to one vector a
             sample. It keeps its own dtype policy.
@@ -59,6 +70,10 @@ class Refiner(keras.layers.Layer):
             Defaults to `0.1`.
         stop_gradient: Boolean. Whether to keep the gradient of the loss from
             reaching the targets. Defaults to `True`.
+        decoders: Sequence of N layers from the fused vector to a vector as
+            wide as the target, or one layer to all targets side by side. They
+            keep their own dtype policies. There are no `hidden_units` then.
+            Defaults to `None`.
 
     Call arguments:
         inputs: List of N >= 2 tensors.
@@ -76,8 +91,10 @@ class Refiner(keras.layers.Layer):
     Raises:
         ValueError: If the inputs are not a list of two or more tensors, if the
             fusion does not give one vector for each sample, if presence,
-            targets or `loss_weights` do not have one item for each modality, or
-            if the loss gives anything but one value for each sample.
+            targets, `decoders` or `loss_weights` do not have one item for each
+            modality, if a decoder is not as wide as what it rebuilds or is
+            beside `hidden_units`, or if the loss gives anything but one value
+            for each sample.
 
     Example:
 
@@ -96,6 +113,8 @@ class Refiner(keras.layers.Layer):
       and the kinds of loss are those of the first author's released code. The
       paper proves a graph that refining induces; `modality_graph` is our own
       reading of it.
+    - [Liang et al., 2021](https://arxiv.org/abs/2107.07502), in whose code one
+      decoder rebuilds all modalities.
     """
 
     def __init__(
@@ -106,6 +125,9 @@ class Refiner(keras.layers.Layer):
         loss: str | Callable[..., Tensor] | None = None,
         loss_weights: float | Sequence[float] = 0.1,
         stop_gradient: bool = True,
+        decoders: keras.layers.Layer
+        | Sequence[keras.layers.Layer]
+        | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -121,6 +143,15 @@ class Refiner(keras.layers.Layer):
             else tuple(loss_weights)
         )
         self.stop_gradient = stop_gradient
+        if decoders is not None and self.hidden_units:
+            raise ValueError(
+                "`hidden_units` must be empty with `decoders`, which bring "
+                "their own layers. "
+                f"Received: hidden_units={self.hidden_units}"
+            )
+        self.decoders: Any = decoders
+        if isinstance(decoders, list | tuple):
+            self.decoders = list(decoders)
 
     def build(
         self,
@@ -144,19 +175,26 @@ class Refiner(keras.layers.Layer):
         self._check_count("targets", targets_shape, inputs_shape)
         if isinstance(self.loss_weights, tuple):
             self._check_count("loss_weights", self.loss_weights, inputs_shape)
+        self._features = [self._width_of(shape) for shape in targets_shape]
         self.defusers: list[keras.layers.Dense] = []
-        for m, shape in enumerate(targets_shape):
-            for axis in range(1, len(shape)):
-                check_channels(self, shape, axis)
-            self._add_defuser(m, fused_shape[-1], math.prod(shape[1:]))
+        if self.decoders is None:
+            for m, features in enumerate(self._features):
+                self._add_defuser(m, fused_shape[-1], features)
+        else:
+            self._build_decoders((None, fused_shape[-1]))
+
+    def _width_of(self, target_shape: Shape) -> int:
+        for axis in range(1, len(target_shape)):
+            check_channels(self, target_shape, axis)
+        return math.prod(target_shape[1:])
 
     def _check_count(
-        self, name: str, values: Sequence[Any], inputs_shape: list[Shape]
+        self, name: str, values: Sequence[Any], modalities: Sequence[Any]
     ) -> None:
-        if len(values) != len(inputs_shape):
+        if len(values) != len(modalities):
             raise ValueError(
                 f"`{name}` of {self.name} must hold one item for each of "
-                f"{len(inputs_shape)} modalities. Received: {name}={values}"
+                f"{len(modalities)} modalities. Received: {name}={values}"
             )
 
     def _add_defuser(self, modality: int, width: int, features: int) -> None:
@@ -172,6 +210,22 @@ class Refiner(keras.layers.Layer):
             width = units
             self.defusers.append(dense)
 
+    def _build_decoders(self, fused_shape: Shape) -> None:
+        decoders, features = [self.decoders], [sum(self._features)]
+        if isinstance(self.decoders, list):
+            self._check_count("decoders", self.decoders, self._features)
+            decoders, features = self.decoders, self._features
+        for decoder, width in zip(decoders, features, strict=True):
+            if not decoder.built:
+                decoder.build(fused_shape)
+            shape = tuple(decoder.compute_output_shape(fused_shape))
+            if shape != (None, width):
+                raise ValueError(
+                    f"`decoders` of {self.name} must give the {width} "
+                    "features of what they rebuild. Received: decoder "
+                    f"{decoder.name} with outputs of shape {shape}"
+                )
+
     def call(
         self,
         inputs: list[Tensor],
@@ -185,6 +239,11 @@ class Refiner(keras.layers.Layer):
 
     def defuse(self, fused: Tensor) -> list[Tensor]:
         """List of N reconstructions `(batch, features)` from fused vectors."""
+        if isinstance(self.decoders, list):
+            return [decoder(fused) for decoder in self.decoders]
+        if self.decoders is not None:
+            ends = np.cumsum(self._features)[:-1].tolist()
+            return ops.split(self.decoders(fused), ends, axis=-1)
         depth = len(self.hidden_units) + 1
         reconstructions = []
         for first in range(0, len(self.defusers), depth):
@@ -315,15 +374,19 @@ class Refiner(keras.layers.Layer):
             "loss": keras.losses.serialize(self.loss),
             "loss_weights": self.loss_weights,
             "stop_gradient": self.stop_gradient,
+            "decoders": keras.saving.serialize_keras_object(self.decoders),
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         # A copy, because reviving a functional model empties its config.
-        fusion = keras.saving.deserialize_keras_object(
-            copy.deepcopy(config["fusion"])
-        )
-        return cls(**{**config, "fusion": fusion})
+        layers = {
+            name: keras.saving.deserialize_keras_object(
+                copy.deepcopy(config.get(name))
+            )
+            for name in ("fusion", "decoders")
+        }
+        return cls(**{**config, **layers})
 
 
 def mean(values: Tensor) -> Tensor:

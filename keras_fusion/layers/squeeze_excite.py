@@ -30,12 +30,14 @@ class SqueezeExcite(keras.layers.Layer):
     Args:
         ratio: Integer, at least 1. Channels for each unit of the bottleneck,
             which has at least one unit. Defaults to `16`.
+        axis: Integer, the channel axis. Defaults to `-1`.
 
     Call arguments:
         inputs: Tensor.
 
     Input shape:
-        `(batch, ..., channels)`, of any rank from 2 on.
+        `(batch, ..., channels)`, or with channels on `axis`, of any rank from
+        2 on.
 
     Output shape:
         As the input.
@@ -57,22 +59,27 @@ class SqueezeExcite(keras.layers.Layer):
       with the biases of its released models.
     """
 
-    def __init__(self, ratio: int = 16, **kwargs: Any) -> None:
+    def __init__(self, ratio: int = 16, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_sizes(ratio=ratio)
         self.ratio = ratio
+        self.axis = axis
 
     def build(self, input_shape: Shape) -> None:
-        channels = check_channels(self, input_shape, -1)
+        channels = check_channels(self, input_shape, self.axis)
         self.squeeze = build_squeeze(self, channels, channels, self.ratio)
         self.excite = build_excite(self, self.squeeze, channels)
 
     def call(self, inputs: Tensor) -> Tensor:
-        hidden = self.squeeze(mean_over_positions(inputs))
-        return gate_channels(inputs, self.excite(hidden))
+        hidden = self.squeeze(mean_over_positions(inputs, self.axis))
+        return gate_channels(inputs, self.excite(hidden), self.axis)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return tuple(input_shape)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "ratio": self.ratio}
+        return {
+            **super().get_config(),
+            "ratio": self.ratio,
+            "axis": self.axis,
+        }

@@ -36,12 +36,14 @@ class SqueezeExciteFusion(keras.layers.Layer):
         ratio: Integer, at least 1. Channels of all modalities together for
             each unit of the bottleneck, which has at least one unit. Defaults
             to `16`.
+        axis: Integer, the channel axis. Defaults to `-1`.
 
     Call arguments:
         inputs: List of N >= 2 tensors.
 
     Input shape:
-        For each modality `(batch, ..., channels)`, of any rank from 2 on.
+        For each modality `(batch, ..., channels)`, or with channels on `axis`,
+        of any rank from 2 on.
 
     Output shape:
         As the input: a list of N tensors.
@@ -64,15 +66,16 @@ class SqueezeExciteFusion(keras.layers.Layer):
       with a squeeze shared by the modalities, our generalization.
     """
 
-    def __init__(self, ratio: int = 16, **kwargs: Any) -> None:
+    def __init__(self, ratio: int = 16, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_sizes(ratio=ratio)
         self.ratio = ratio
+        self.axis = axis
 
     def build(self, input_shape: list[Shape]) -> None:
         check_modalities(self, input_shape)
         widths = [
-            check_channels(self, shape, -1, f"inputs[{m}]")
+            check_channels(self, shape, self.axis, f"inputs[{m}]")
             for m, shape in enumerate(input_shape)
         ]
         total = sum(widths)
@@ -83,10 +86,10 @@ class SqueezeExciteFusion(keras.layers.Layer):
         ]
 
     def call(self, inputs: list[Tensor]) -> list[Tensor]:
-        means = [mean_over_positions(x) for x in inputs]
+        means = [mean_over_positions(x, self.axis) for x in inputs]
         hidden = self.squeeze(ops.concatenate(means, axis=-1))
         return [
-            gate_channels(x, excite(hidden))
+            gate_channels(x, excite(hidden), self.axis)
             for x, excite in zip(inputs, self.excite, strict=True)
         ]
 
@@ -94,4 +97,8 @@ class SqueezeExciteFusion(keras.layers.Layer):
         return [tuple(shape) for shape in input_shape]
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "ratio": self.ratio}
+        return {
+            **super().get_config(),
+            "ratio": self.ratio,
+            "axis": self.axis,
+        }

@@ -4,11 +4,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_fusion.losses.sample_loss import SampleLoss
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class MaximumMeanDiscrepancy(keras.losses.Loss):
+class MaximumMeanDiscrepancy(SampleLoss):
     """How far two modalities' embeddings differ as distributions.
 
     Alignment-based fusion adds it between modalities, so that a shared rest

@@ -3,15 +3,17 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_fusion.losses.sample_loss import SampleLoss
 from keras_fusion.losses.similarity import NEVER
 from keras_fusion.losses.similarity import log_one_plus_sum
+from keras_fusion.losses.similarity import nan_where_not_finite
 from keras_fusion.losses.similarity import off_diagonal
 from keras_fusion.losses.similarity import unit_rows
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class MultiSimilarityLoss(keras.losses.Loss):
+class MultiSimilarityLoss(SampleLoss):
     """Draws samples of one class together and pushes the others away.
 
     With `S[i][j]` the cosine between the embeddings of samples i and j, `P`
@@ -25,11 +27,12 @@ class MultiSimilarityLoss(keras.losses.Loss):
     a margin `e`: positives less similar than the closest negative plus `e`,
     and negatives more similar than the farthest positive minus `e`. An anchor
     without such pairs has loss 0, and still counts in the mean. Without
-    mining, an anchor alone in its class keeps its second term.
+    mining, an anchor alone in its class keeps its second term. Means are over
+    the labeled samples only, so that unlabeled ones change nothing.
 
     Batches need several samples of a class: with mining a batch without
     positives has loss 0. Under a distribution strategy each replica compares
-    the samples of its own share.
+    the samples of its own share, and takes their mean.
 
     Args:
         positive_scale: Float, `a`. Defaults to `2`.
@@ -80,6 +83,29 @@ class MultiSimilarityLoss(keras.losses.Loss):
         self.margin = margin
         self.normalize = normalize
 
+    def __call__(
+        self,
+        y_true: Tensor,
+        y_pred: Tensor,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor:
+        loss = super().__call__(y_true, y_pred, sample_weight)
+        if self.reduction in (None, "none", "sum"):
+            return loss
+        labels = ops.convert_to_tensor(y_true, dtype=self.dtype)
+        rows = as_rows(labels, ops.shape(y_pred)[0])
+        known = ops.cast(ops.all(rows >= 0, axis=1), self.dtype)
+        weight = ops.ones_like(known)
+        if (
+            sample_weight is not None
+            and self.reduction == "mean_with_sample_weight"
+        ):
+            sample_weight = ops.convert_to_tensor(sample_weight, self.dtype)
+            weight = weight * ops.reshape(sample_weight, (-1,))
+        # Where nothing is labeled, 0 stays 0 and NaN stays NaN.
+        counted = ops.maximum(ops.sum(weight * known), 1e-12)
+        return loss * ops.sum(weight) / counted
+
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         embeddings = unit_rows(y_pred) if self.normalize else y_pred
         similarity = ops.matmul(embeddings, ops.transpose(embeddings))
@@ -87,12 +113,13 @@ class MultiSimilarityLoss(keras.losses.Loss):
         if self.margin is not None:
             positive, negative = self._mine(similarity, positive, negative)
         distance = self.threshold - similarity
-        return (
+        values = (
             log_one_plus_sum(self.positive_scale * distance, positive)
             / self.positive_scale
             + log_one_plus_sum(-self.negative_scale * distance, negative)
             / self.negative_scale
         )
+        return nan_where_not_finite(values, y_pred)
 
     def _mine(
         self, similarity: Tensor, positive: Tensor, negative: Tensor
@@ -129,15 +156,25 @@ def check_scales(positive_scale: float, negative_scale: float) -> None:
         )
 
 
+def as_rows(labels: Tensor, batch: Any) -> Tensor:
+    """Labels of shape `(batch, 1)`, or rows of them as they are."""
+    # A generator's labels have no rank before they come.
+    if labels.ndim not in (1, 2):
+        return ops.reshape(labels, (batch, -1))
+    return labels[:, None] if labels.ndim == 1 else labels
+
+
 def pairs(labels: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
     """Which pairs, of those in `others`, share a label, and which do not."""
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        known = ops.all(labels >= 0, axis=1)
-        shared = ops.matmul(labels, ops.transpose(labels)) > 0
-    else:
-        labels = ops.reshape(labels, (-1,))
-        known = labels >= 0
-        shared = labels[:, None] == labels[None, :]
+    rows = as_rows(labels, ops.shape(others)[0])
+    known = ops.all(rows >= 0, axis=1)
+    ids = rows[:, :1]
+    # The number of columns may be unknown before there is data.
+    shared = ops.where(
+        ops.equal(ops.shape(rows)[1], 1),
+        ids == ops.transpose(ids),
+        ops.matmul(rows, ops.transpose(rows)) > 0,
+    )
     valid = ops.logical_and(known[:, None], known[None, :])
     valid = ops.logical_and(valid, others)
     return (

@@ -3,13 +3,15 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_fusion.losses.sample_loss import SampleLoss
+from keras_fusion.losses.similarity import nan_where_not_finite
 from keras_fusion.losses.similarity import off_diagonal
 from keras_fusion.losses.similarity import unit_rows
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class RefinerContrastiveLoss(keras.losses.Loss):
+class RefinerContrastiveLoss(SampleLoss):
     """Asks each defused vector to be closer to its own target than others'.
 
     With `S[i][j]` the cosine between reconstruction i and target j, and `N`
@@ -61,7 +63,8 @@ class RefinerContrastiveLoss(keras.losses.Loss):
         close = ops.logical_and(candidates, excess > 0)
         total = ops.sum(ops.where(close, excess, 0.0), axis=1)
         count = ops.sum(ops.cast(close, total.dtype), axis=1)
-        return total / ops.maximum(count, 1.0)
+        values = total / ops.maximum(count, 1.0)
+        return nan_where_not_finite(values, y_true, y_pred)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "margin": self.margin}

@@ -3,12 +3,13 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_fusion.losses.sample_loss import SampleLoss
 from keras_fusion.losses.similarity import unit_rows
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class RefinerCosineLoss(keras.losses.Loss):
+class RefinerCosineLoss(SampleLoss):
     """Angle between what a defuser decodes and what it should decode.
 
         loss[i] = 1 - cosine(y_true[i], y_pred[i])

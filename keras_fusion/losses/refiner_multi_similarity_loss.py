@@ -5,12 +5,14 @@ from keras import ops
 
 from keras_fusion.losses.multi_similarity_loss import check_scales
 from keras_fusion.losses.refiner_contrastive_loss import similarity_to_targets
+from keras_fusion.losses.sample_loss import SampleLoss
 from keras_fusion.losses.similarity import log_one_plus_sum
+from keras_fusion.losses.similarity import nan_where_not_finite
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class RefinerMultiSimilarityLoss(keras.losses.Loss):
+class RefinerMultiSimilarityLoss(SampleLoss):
     """Multi-similarity loss in which each sample is a class of its own.
 
     With `S[i][j]` the cosine between reconstruction i and target j, and `N`
@@ -77,7 +79,8 @@ class RefinerMultiSimilarityLoss(keras.losses.Loss):
             self.negative_scale * (similarity - self.threshold), close
         )
         loss = pull / self.positive_scale + push / self.negative_scale
-        return ops.where(ops.any(close, axis=1), loss, 0.0)
+        loss = ops.where(ops.any(close, axis=1), loss, 0.0)
+        return nan_where_not_finite(loss, y_true, y_pred)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -14,6 +14,14 @@ def unit_rows(x: Tensor) -> Tensor:
     return x * ops.rsqrt(square + 1e-8)
 
 
+def nan_where_not_finite(values: Tensor, *rows: Tensor) -> Tensor:
+    """`values`, NaN where a row is: comparisons would choose no pair."""
+    for row in rows:
+        finite = ops.all(ops.isfinite(row), axis=-1)
+        values = ops.where(finite, values, float("nan"))
+    return values
+
+
 def off_diagonal(square: Tensor) -> Tensor:
     """Boolean matrix as large as `square`: True but for a row's own column."""
     rows = ops.arange(ops.shape(square)[0])

@@ -3,11 +3,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_fusion.losses.sample_loss import SampleLoss
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class SparseCrossentropyAndDice(keras.losses.Loss):
+class SparseCrossentropyAndDice(SampleLoss):
     """Cross-entropy of the pixels plus the Dice loss of the classes' areas.
 
     For each sample, with p the predicted probabilities, t the one-hot labels
@@ -30,11 +31,16 @@ class SparseCrossentropyAndDice(keras.losses.Loss):
         dtype: The dtype of its computations.
 
     Call arguments:
-        y_true: Integer labels `(batch, ...)`.
+        y_true: Integer labels `(batch, ...)`. A label outside the classes
+            that is not `ignore_class` makes the sample's value NaN.
         y_pred: Logits `(batch, ..., classes)`.
+        sample_weight: A number, or one for each sample. Pixels have no weights
+            of their own, as Dice compares areas: `ignore_class` leaves them
+            out.
 
     Raises:
-        ValueError: If `dice_weight` is negative.
+        ValueError: If `dice_weight` is negative, or `sample_weight` has axes
+            of pixels.
 
     Example:
 
@@ -79,7 +85,11 @@ class SparseCrossentropyAndDice(keras.losses.Loss):
             labels = ops.where(kept, labels, 0)
 
         log_probabilities = ops.log_softmax(logits)
+        # Of a label that is no class, each backend makes something else.
+        known = ops.logical_and(labels >= 0, labels < classes)
+        labels = ops.where(known, labels, 0)
         truth = ops.one_hot(labels, classes, dtype=logits.dtype)
+        truth = ops.where(known[..., None], truth, float("nan"))
         truth = truth * counted[..., None]  # (batch, pixels, classes)
         pixels = ops.maximum(ops.sum(counted, axis=1), 1.0)
         crossentropy = -ops.sum(truth * log_probabilities, axis=(1, 2)) / pixels

@@ -1,11 +1,12 @@
 import keras
 from keras import ops
 
+from keras_fusion.metrics.confusion_metric import ConfusionMetric
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class MeanClassAccuracy(keras.metrics.MeanIoU):
+class MeanClassAccuracy(ConfusionMetric):
     """Mean over the classes of the share of their pixels that is right.
 
         accuracy of class c = right pixels of c / labeled pixels of c
@@ -17,6 +18,8 @@ class MeanClassAccuracy(keras.metrics.MeanIoU):
 
     The arguments are those of `keras.metrics.MeanIoU`: `num_classes`, `name`,
     `dtype`, `ignore_class`, `sparse_y_true`, `sparse_y_pred`, `axis`.
+    `sample_weight` is one number, one for each sample or one for each pixel;
+    integers, unless `dtype` is a float.
 
     Example:
 

@@ -3,6 +3,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_fusion.metrics.position_weights import position_weights
 from keras_fusion.metrics.ranking import best_rank
 from keras_fusion.types import Tensor
 
@@ -26,7 +27,8 @@ class MedianRank(keras.metrics.Metric):
             `(queries,)` or `(queries, 1)`; or a mask of its right
             candidates, of shape `(queries, candidates)`.
         y_pred: Scores of shape `(queries, candidates)`, higher for better.
-        sample_weight: Weights of shape `(queries,)`.
+        sample_weight: A number, or weights of shape `(queries,)` or
+            `(queries, 1)`.
 
     Example:
 
@@ -66,8 +68,10 @@ class MedianRank(keras.metrics.Metric):
             dtype=self.dtype,
         )
         if sample_weight is not None:
-            weight = ops.cast(sample_weight, self.dtype)
-            places = places * ops.reshape(weight, (-1, 1))
+            weight = position_weights(
+                sample_weight, ops.shape(places)[:1], self.dtype
+            )
+            places = places * weight[:, None]
         self.counts.assign(self.counts + ops.sum(places, axis=0))
 
     def result(self) -> Tensor:

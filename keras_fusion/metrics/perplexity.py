@@ -3,6 +3,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_fusion.metrics.position_weights import position_weights
 from keras_fusion.types import Tensor
 
 
@@ -27,9 +28,11 @@ class Perplexity(keras.metrics.Metric):
         dtype: The metric's dtype.
 
     Call arguments:
-        y_true: Integer labels of shape `(batch, ...)`.
+        y_true: Integer labels of shape `(batch, ...)`. With a label that is
+            neither a word nor `ignore_class` the result is NaN.
         y_pred: Predictions of shape `(batch, ..., words)`.
-        sample_weight: Weights of the shape of `y_true`, or of its first axes.
+        sample_weight: A number, or weights of the shape of `y_true` or of
+            its first axes.
 
     Example:
 
@@ -71,19 +74,21 @@ class Perplexity(keras.metrics.Metric):
         y_pred = ops.cast(y_pred, self.dtype)
         labels = ops.cast(y_true, "int32")
         labels = ops.reshape(labels, ops.shape(y_pred)[:-1])
-        weight = ops.ones_like(labels, dtype=self.dtype)
+        weight = position_weights(
+            1 if sample_weight is None else sample_weight,
+            ops.shape(labels),
+            self.dtype,
+        )
         if self.ignore_class is not None:
             ignored = labels == self.ignore_class
             labels = ops.where(ignored, 0, labels)
             weight = ops.where(ignored, 0.0, weight)
-        if sample_weight is not None:
-            given = ops.cast(sample_weight, self.dtype)
-            for _ in range(labels.ndim - given.ndim):
-                given = ops.expand_dims(given, -1)
-            weight = weight * given
+        # Of a label that is no word, each backend makes something else.
+        known = ops.logical_and(labels >= 0, labels < y_pred.shape[-1])
         surprise = ops.sparse_categorical_crossentropy(
-            labels, y_pred, from_logits=self.from_logits
+            ops.where(known, labels, 0), y_pred, from_logits=self.from_logits
         )
+        surprise = ops.where(known, surprise, float("nan"))
         self.total.assign(self.total + ops.sum(surprise * weight))
         self.count.assign(self.count + ops.sum(weight))
 

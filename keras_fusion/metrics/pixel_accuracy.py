@@ -1,11 +1,12 @@
 import keras
 from keras import ops
 
+from keras_fusion.metrics.confusion_metric import ConfusionMetric
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class PixelAccuracy(keras.metrics.MeanIoU):
+class PixelAccuracy(ConfusionMetric):
     """Share of the labeled pixels that are classified rightly.
 
     Keras's `SparseCategoricalAccuracy` with a class to ignore: pixels that
@@ -13,6 +14,8 @@ class PixelAccuracy(keras.metrics.MeanIoU):
 
     The arguments are those of `keras.metrics.MeanIoU`: `num_classes`, `name`,
     `dtype`, `ignore_class`, `sparse_y_true`, `sparse_y_pred`, `axis`.
+    `sample_weight` is one number, one for each sample or one for each pixel;
+    integers, unless `dtype` is a float.
 
     Example:
 

@@ -3,6 +3,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_fusion.metrics.position_weights import position_weights
 from keras_fusion.metrics.ranking import best_rank
 from keras_fusion.types import Tensor
 
@@ -26,7 +27,8 @@ class RecallAtK(keras.metrics.Mean):
             `(queries,)` or `(queries, 1)`; or a mask of its right
             candidates, of shape `(queries, candidates)`.
         y_pred: Scores of shape `(queries, candidates)`, higher for better.
-        sample_weight: Weights of shape `(queries,)`.
+        sample_weight: A number, or weights of shape `(queries,)` or
+            `(queries, 1)`.
 
     Example:
 
@@ -54,7 +56,12 @@ class RecallAtK(keras.metrics.Mean):
         y_pred = ops.convert_to_tensor(y_pred)
         # Past the candidates stand the queries without a right one.
         found = best_rank(y_true, y_pred) <= min(self.k, y_pred.shape[-1])
-        return super().update_state(ops.cast(found, self.dtype), sample_weight)
+        values = ops.cast(found, self.dtype)
+        if sample_weight is not None:
+            sample_weight = position_weights(
+                sample_weight, ops.shape(values), self.dtype
+            )
+        return super().update_state(values, sample_weight)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "k": self.k}

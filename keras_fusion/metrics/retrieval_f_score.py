@@ -3,6 +3,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_fusion.metrics.position_weights import position_weights
 from keras_fusion.metrics.ranking import hits
 from keras_fusion.metrics.recall_at_k import check_k
 from keras_fusion.types import Tensor
@@ -32,7 +33,8 @@ class RetrievalFScore(keras.metrics.Mean):
             candidates)`; or for each query the index of its only right
             candidate, of shape `(queries,)` or `(queries, 1)`.
         y_pred: Scores of shape `(queries, candidates)`, higher for better.
-        sample_weight: Weights of shape `(queries,)`.
+        sample_weight: A number, or weights of shape `(queries,)` or
+            `(queries, 1)`.
 
     Example:
 
@@ -60,7 +62,12 @@ class RetrievalFScore(keras.metrics.Mean):
         found, right = hits(y_true, y_pred, self.k)
         shown = min(self.k, y_pred.shape[-1])
         found, right = (ops.cast(x, self.dtype) for x in (found, right))
-        return super().update_state(2 * found / (shown + right), sample_weight)
+        values = 2 * found / (shown + right)
+        if sample_weight is not None:
+            sample_weight = position_weights(
+                sample_weight, ops.shape(values), self.dtype
+            )
+        return super().update_state(values, sample_weight)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "k": self.k}

@@ -80,7 +80,10 @@ def squeeze_excite_gates(
     branches: list[Tensor], stage: int, stages: Collection[int]
 ) -> tuple[list[Tensor], list[Tensor]]:
     if stage in stages:
-        branches = SqueezeExciteFusion(name=f"stage{stage}_gates")(branches)
+        gates = SqueezeExciteFusion(
+            axis=channel_axis(), name=f"stage{stage}_gates"
+        )
+        branches = gates(branches)
     return branches, branches
 
 

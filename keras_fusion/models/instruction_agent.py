@@ -57,7 +57,8 @@ def instruction_agent(
 
     Args:
         num_blocks: Integer, the most blocks that a picture shows.
-        num_words: Integer, rows of the table of words; 0 is padding.
+        num_words: Integer, rows of the table of words; 0 is padding, and a
+            text of padding alone is a vector of zeros.
         picture_shape: Height, width and channels of the stack of pictures:
             five frames of three colors as published.
         fusion: Name of one of `keras_fusion.models.TEXT_FUSIONS`. Which of
@@ -206,8 +207,7 @@ def _read(
     states = keras.layers.LSTM(
         text_units, return_sequences=True, name="reading"
     )(words)
-    # The mask keeps padding out of the mean.
-    return keras.layers.GlobalAveragePooling1D(name="mean_of_words")(states)
+    return MeanOfWords(name="mean_of_words")(states)
 
 
 def _look_up(
@@ -259,6 +259,30 @@ class Standardize(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
+
+
+@keras.saving.register_keras_serializable(package="keras_fusion")
+class MeanOfWords(keras.layers.Layer):
+    """Mean over the words of a text; zeros if it holds padding alone."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+        if mask is None:
+            return ops.mean(inputs, axis=1)
+        words = ops.cast(mask[..., None], inputs.dtype)
+        return ops.sum(inputs * words, axis=1) / ops.maximum(
+            ops.sum(words, axis=1), 1.0
+        )
+
+    def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> None:
+        return None
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        batch, _, features = input_shape
+        return (batch, features)
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")

@@ -3,9 +3,9 @@ from collections.abc import Sequence
 import keras
 
 from keras_fusion.layers import SqueezeExcite
-from keras_fusion.models.argument_checks import check_channels_last
 from keras_fusion.models.branch_layers import Normalize
 from keras_fusion.models.branch_layers import batch_normalization
+from keras_fusion.models.branch_layers import channel_axis
 from keras_fusion.models.branch_layers import convolve as convolve_branches
 from keras_fusion.models.image_classifier import classify_pooled
 from keras_fusion.models.image_classifier import stem_of
@@ -84,8 +84,7 @@ def squeeze_excite_inception(
         logits.
 
     Raises:
-        ValueError: If `stem` is not one of the above, or if images have
-            their channels first.
+        ValueError: If `stem` is not one of the above.
 
     Example:
 
@@ -100,7 +99,6 @@ def squeeze_excite_inception(
     - [Hu et al., 2018](https://arxiv.org/abs/1709.01507), figure 2
     - [Ioffe and Szegedy, 2015](https://arxiv.org/abs/1502.03167), appendix
     """
-    check_channels_last("SqueezeExcite")
     normalize = batch_normalization(momentum, epsilon)
     image = keras.Input(image_shape, name="image")
     x = stem_of(image, stem, width, normalize)
@@ -113,7 +111,10 @@ def squeeze_excite_inception(
             module_name = f"module{number}{letter}"
             x = module(x, scaled(filters, scale), module_name, normalize)
             if ratio is not None:
-                x = SqueezeExcite(ratio, name=f"{module_name}_gates")(x)
+                gates = SqueezeExcite(
+                    ratio, channel_axis(), name=f"{module_name}_gates"
+                )
+                x = gates(x)
     outputs = classify_pooled(x, num_classes, dropout)
     return keras.Model({"image": image}, outputs, name=name)
 
@@ -167,7 +168,7 @@ def module(
     if pooled:
         path = convolve(path, pooled, 1, 1, f"{name}_pooled", normalize)
     paths.append(path)
-    return keras.layers.Concatenate(name=f"{name}_paths")(paths)
+    return keras.layers.Concatenate(channel_axis(), name=f"{name}_paths")(paths)
 
 
 def pool(x: Tensor, kind: str, strides: int, name: str) -> Tensor:

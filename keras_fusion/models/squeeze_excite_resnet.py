@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import keras
 
 from keras_fusion.layers import SqueezeExcite
-from keras_fusion.models.argument_checks import check_channels_last
 from keras_fusion.models.bottleneck import Bottleneck
 from keras_fusion.models.bottleneck import check_stride_on
 from keras_fusion.models.bottleneck import residual
 from keras_fusion.models.bottleneck import stages_of
 from keras_fusion.models.branch_layers import Normalize
 from keras_fusion.models.branch_layers import batch_normalization
+from keras_fusion.models.branch_layers import channel_axis
 from keras_fusion.models.branch_layers import each
 from keras_fusion.models.image_classifier import classify_pooled
 from keras_fusion.models.image_classifier import stem_of
@@ -68,7 +68,7 @@ def squeeze_excite_resnet(
 
     Raises:
         ValueError: If `stride_on`, `stem` or `gated_stages` is not one of the
-            above, or if images have their channels first.
+            above.
 
     Example:
 
@@ -88,7 +88,6 @@ def squeeze_excite_resnet(
       layout of its released models
     - [He et al., 2016](https://arxiv.org/abs/1512.03385)
     """
-    check_channels_last("SqueezeExcite")
     check_stride_on(stride_on)
     numbers = range(1, len(blocks) + 1)
     if gated_stages is None:
@@ -114,7 +113,7 @@ def bottleneck(
 ) -> Tensor:
     gate = None
     if ratio is not None:
-        gates = SqueezeExcite(ratio, name=f"{block.name}_gates")
+        gates = SqueezeExcite(ratio, channel_axis(), name=f"{block.name}_gates")
         gate = functools.partial(each, gates)
     (x,) = residual(
         [x],

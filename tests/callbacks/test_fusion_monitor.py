@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from keras_fusion.callbacks import FusionMonitor
+from keras_fusion.callbacks import exchanged_shares
 from keras_fusion.layers import ChannelExchange
 from keras_fusion.layers import LearnedEnsemble
 
@@ -70,9 +71,48 @@ def test_layers_of_nested_models_are_seen():
     assert history_of(model)["exchanged_share_rgb"] == [3 / 4] * 2
 
 
-def test_wrong_number_of_names_is_an_error():
-    with pytest.raises(ValueError, match="shorter|longer"):
-        network().fit([X, X], X, callbacks=[FusionMonitor(["rgb"])], verbose=0)
+@pytest.mark.parametrize("names", [[], ["rgb"], ["rgb", "depth", "sound"]])
+@pytest.mark.parametrize("threshold", [0, 0.02])
+def test_wrong_number_of_names_is_refused_before_training(names, threshold):
+    model = network(threshold=threshold)
+    steps = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda *_: pytest.fail("has trained")
+    )
+    with pytest.raises(ValueError, match="must name what every .* fuses 2"):
+        callbacks = [FusionMonitor(names), steps]
+        model.fit([X, X], X, callbacks=callbacks, verbose=0)
+
+
+def of_two_and_three():
+    inputs = [keras.Input((4,)) for _ in range(3)]
+    first, second = ChannelExchange(name="pair")(inputs[:2])
+    third = ChannelExchange(name="trio")([first, second, inputs[2]])
+    model = keras.Model(inputs, keras.layers.Add()(third))
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    return model
+
+
+@pytest.mark.parametrize("names", ["ab", "abc"])
+def test_exchanges_of_different_modalities_explain_themselves(names):
+    model = of_two_and_three()
+    with pytest.raises(ValueError, match="must name what every layer fuses"):
+        model.fit([X] * 3, X, callbacks=[FusionMonitor(names)], verbose=0)
+    with pytest.raises(ValueError, match="'pair': 2, 'trio': 3"):
+        exchanged_shares(model)
+
+
+def test_layers_that_are_built_by_the_first_batch_are_seen():
+    class Late(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.exchange = ChannelExchange()
+
+        def call(self, inputs):
+            return sum(self.exchange(inputs))
+
+    model = Late()
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    assert history_of(model)["exchanged_share_rgb"] == [0, 0]
 
 
 @tensorflow_only

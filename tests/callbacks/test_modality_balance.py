@@ -96,6 +96,24 @@ def test_an_input_that_the_model_does_not_touch_has_norm_zero():
     assert history_of(model)["gradient_norm_depth"] == [0, 0]
 
 
+def test_integers_have_a_loss_without_them_and_no_norm():
+    words = keras.Input((3,), dtype="int32", name="words")
+    rgb = keras.Input((2,), name="rgb")
+    vectors = keras.layers.Embedding(5, 2)(words)
+    total = keras.layers.Add()([keras.layers.Flatten()(vectors)[:, :2], rgb])
+    model = keras.Model({"words": words, "rgb": rgb}, total)
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    table = np.arange(10.0).reshape(5, 2)
+    model.set_weights([table])
+    batch = {"words": np.array([[1, 2, 3], [4, 0, 0]]), "rgb": RGB}, RGB
+    balance = ModalityBalance(batch)
+    history = model.fit(*batch, callbacks=[balance], verbose=0).history
+    assert "gradient_norm_words" not in history
+    assert history["gradient_norm_rgb"][0] > 0
+    assert history["loss_with_all"] == [np.mean(table[[1, 4]] ** 2)]
+    assert history["loss_without_words"] == [np.mean(table[0] ** 2)]
+
+
 def test_a_batch_without_names_is_an_error():
     with pytest.raises(ValueError, match="a dict of inputs keyed by modality"):
         ModalityBalance(((RGB, DEPTH), TARGET))

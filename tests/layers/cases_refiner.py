@@ -15,6 +15,27 @@ def dense_fusion(shapes, units):
     return keras.Model(inputs, fused)
 
 
+def blocks(*widths, dropout=0.0):
+    """The first author's decoders, one for each modality."""
+    return [
+        keras.Sequential(
+            [
+                keras.layers.Dense(width, "relu"),
+                keras.layers.LayerNormalization(),
+                keras.layers.Dropout(dropout),
+            ]
+        )
+        for width in widths
+    ]
+
+
+def perceptron(hidden, features):
+    """MultiBench's decoder, one for all modalities."""
+    return keras.Sequential(
+        [keras.layers.Dense(hidden, "relu"), keras.layers.Dense(features)]
+    )
+
+
 def fused_by_hand(weights, xs):
     """One sample and one unit at a time."""
     kernel = weights["dense_fusion/kernel"]
@@ -52,6 +73,22 @@ CASES = [
             loss="mse",
             loss_weights=(1.0, 2.0),
             stop_gradient=False,
+        ),
+        ([(6, 2, 3), (6, 4)],),
+        fused_by_hand,
+    ),
+    Case(
+        "refiner_decoders",
+        lambda: layers.Refiner(
+            dense_fusion([(2, 3), (4,)], 5), decoders=blocks(6, 4)
+        ),
+        ([(6, 2, 3), (6, 4)],),
+        fused_by_hand,
+    ),
+    Case(
+        "refiner_shared_decoder",
+        lambda: layers.Refiner(
+            dense_fusion([(2, 3), (4,)], 5), decoders=perceptron(7, 10)
         ),
         ([(6, 2, 3), (6, 4)],),
         fused_by_hand,

@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 
 from keras_fusion.layers import BilinearAttention
+from tests.gradients import gradients
 from tests.layers.precision import DOUBLE
 
 pytestmark = pytest.mark.usefixtures("double_precision")
@@ -85,6 +86,40 @@ def test_case_3_published_equations_collapse_to_the_score_kernel(
     expected = scores / scores.sum(axis=(2, 3), keepdims=True)
     # XLA computes `tanh` in double precision to seven digits.
     np.testing.assert_allclose(weights[:, :, 0], expected, rtol=1e-6)
+
+
+def test_case_3_published_biases_have_no_gradient(rng, query, value):
+    """Why the layer has no weights for `b` and for the bias of `f_a`."""
+    u, v = rng.normal(size=(7, 8)), rng.normal(size=(3, 8))
+    p, w = rng.normal(size=(8, 6)), rng.normal(size=(6, 1))
+    joint = np.tanh(np.einsum("bhwf,fr,bqx,xr->bqhwr", value, u, query, v))
+    upstream = rng.normal(size=(2, 5, 7))
+
+    def pooled(p, b, c):
+        scores = ops.matmul(ops.matmul(ops.array(joint), p) + b, w) + c
+        weights = ops.softmax(ops.reshape(scores, (2, 5, 24)))
+        maps = ops.reshape(ops.array(value), (2, 24, 7))
+        return ops.array(upstream) * ops.matmul(weights, maps)
+
+    by_p, by_b, by_c = gradients(
+        pooled, p, rng.normal(size=6), rng.normal(size=1), dtype="float64"
+    )
+    smallest = np.abs(by_p).max() * DOUBLE
+    assert np.abs(by_p).max() > 1e-3
+    assert np.abs(by_b).max() < smallest
+    assert np.abs(by_c).max() < smallest
+
+
+@pytest.mark.parametrize("activation", ["linear", "relu"])
+def test_case_3_only_an_activation_lets_the_bias_matter(
+    rng, query, value, activation
+):
+    layer = double(hidden_units=6, out_activation=activation)
+    before, _ = attend(layer, query, value)
+    layer.hidden_bias.assign(rng.normal(size=6))
+    after, _ = attend(layer, query, value)
+    moved = np.abs(after - before).max()
+    assert moved > 1e-3 if activation == "relu" else moved < DOUBLE
 
 
 def test_out_activation_is_more_than_a_score_kernel(query, value):

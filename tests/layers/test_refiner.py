@@ -6,7 +6,9 @@ from keras import ops
 from keras_fusion import losses
 from keras_fusion.layers import Refiner
 from tests.gradients import gradients
+from tests.layers.cases_refiner import blocks
 from tests.layers.cases_refiner import dense_fusion
+from tests.layers.cases_refiner import perceptron
 
 WIDTHS = (6, 4)
 LOSSES = [
@@ -104,6 +106,88 @@ def test_defusers_see_the_fused_vector_alone(rng):
         )
 
 
+PUBLISHED = {
+    "blocks of 768": ((768, 768), 768, lambda: blocks(768, 768), 1_184_256),
+    "audio and digits": (
+        (28 * 28, 112 * 112),
+        384,
+        lambda: perceptron(1000, 13_328),
+        13_726_328,
+    ),
+    "linear": ((40, 24), 32, lambda: keras.layers.Dense(64), 33 * 64),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_decoders_have_as_many_weights(name):
+    widths, units, make, expected = PUBLISHED[name]
+    inputs = [keras.Input((width,)) for width in widths]
+    means = [keras.layers.Dense(units, trainable=False)(x) for x in inputs]
+    fusion = keras.Model(inputs, keras.layers.Add()(means))
+    layer = Refiner(fusion, decoders=make())
+    layer.build([(None, width) for width in widths])
+    assert len(layer.trainable_weights) > 0
+    count = sum(int(np.prod(w.shape)) for w in layer.trainable_weights)
+    assert count == expected
+
+
+def test_block_decoders_rectify_then_normalize_and_drop_in_training(rng):
+    x = drawn(rng)
+    layer = refiner(decoders=blocks(*WIDTHS, dropout=0.5))
+    fused = ops.convert_to_numpy(layer(x))
+    for decoder, rebuilt in zip(
+        layer.decoders, layer.defuse(fused), strict=True
+    ):
+        kernel, bias, gamma, beta = decoder.get_weights()
+        hidden = np.maximum(fused @ kernel + bias, 0)
+        hidden = hidden - hidden.mean(axis=1, keepdims=True)
+        hidden /= np.sqrt(np.mean(hidden**2, axis=1, keepdims=True) + 1e-3)
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(rebuilt),
+            hidden * gamma + beta,
+            rtol=1e-3,
+            atol=1e-4,
+        )
+    quiet = number(loss_of(layer, x))
+    assert number(loss_of(layer, x)) == quiet
+    layer(x, training=True)
+    assert number(layer.losses[0]) != quiet
+
+
+def test_one_decoder_gives_all_targets_side_by_side(rng):
+    x, targets = drawn(rng), drawn(rng, widths=(3, 8))
+    layer = refiner(decoders=perceptron(7, 11), loss_weights=(0.5, 2.0))
+    value = number(loss_of(layer, x, None, targets))
+    fused = ops.convert_to_numpy(layer.fusion(x))
+    (k, b), (k2, b2) = (d.get_weights() for d in layer.decoders.layers)
+    both = np.maximum(fused @ k + b, 0) @ k2 + b2
+    terms = [
+        number(ops.mean(losses.RefinerCosineLoss()(target, rebuilt)))
+        for target, rebuilt in zip(
+            targets, (both[:, :3], both[:, 3:]), strict=True
+        )
+    ]
+    expected = 0.5 * terms[0] + 2.0 * terms[1]
+    assert value == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"decoders": blocks(6)}, "`decoders` .* for each of 2 modalities"),
+        ({"decoders": blocks(6, 5)}, "must give the 4 features"),
+        ({"decoders": perceptron(3, 9)}, "must give the 10 features"),
+        (
+            {"decoders": blocks(6, 4), "hidden_units": (3,)},
+            "must be empty with `decoders`",
+        ),
+    ],
+)
+def test_wrong_decoders_explain_themselves(rng, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        refiner(**arguments)(drawn(rng))
+
+
 def test_gradient_reaches_the_targets_only_when_asked_to(rng):
     x = drawn(rng)
 
@@ -142,6 +226,119 @@ def test_absent_modality_gives_neither_loss_nor_gradient(rng, loss):
     targets[0][5:] = np.nan
     broken = number(loss_of(layer, x, presence, targets))
     assert broken == pytest.approx(some, rel=1e-6)
+
+
+# Case 6.
+WORDS = {"text": (3, 0, 5), "image": (2, 4, 0)}
+SPANS = {"text": 5, "image": 4}
+
+
+def masked_tokens(rng, spans=SPANS):
+    """Tokens of each modality, from the left, and zeros behind them."""
+    tokens = {}
+    for name, counts in WORDS.items():
+        tokens[name] = np.zeros((3, spans[name], 6), "float32")
+        for sample, count in enumerate(counts):
+            drawn = rng.normal(size=(count, 6))
+            tokens[name][sample, :count] = drawn
+    return tokens
+
+
+def masked_mean_fusion():
+    inputs = [keras.Input((None, 6)) for _ in WORDS]
+    tokens = keras.layers.Concatenate(axis=1)(inputs)
+    tokens = keras.layers.Masking()(tokens)
+    mean = keras.layers.GlobalAveragePooling1D(data_format="channels_last")
+    return keras.Model(inputs, mean(tokens))
+
+
+def means_of_each(tokens):
+    return [
+        tokens[name].sum(axis=1) / np.maximum(1, counts)[:, None]
+        for name, counts in zip(
+            WORDS, map(np.array, WORDS.values()), strict=True
+        )
+    ]
+
+
+def test_masked_mean_is_the_mean_of_the_modalities_by_their_counts(rng):
+    tokens = masked_tokens(rng)
+    layer = Refiner(masked_mean_fusion())
+    u = [ops.convert_to_tensor(x) for x in means_of_each(tokens)]
+    fused = layer(list(tokens.values()), None, u)
+    counts = np.array(list(WORDS.values()))
+    shares = counts / counts.sum(axis=0)
+    expected = np.einsum("mb,mbf->bf", shares, np.stack(means_of_each(tokens)))
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(fused), expected, rtol=1e-5, atol=1e-6
+    )
+
+
+def test_padding_of_tokens_changes_neither_output_nor_loss(rng):
+    seed = rng.integers(99)
+    short, long = (
+        masked_tokens(np.random.default_rng(seed), spans)
+        for spans in (SPANS, {"text": 11, "image": 7})
+    )
+    layer = Refiner(masked_mean_fusion())
+    presence = np.array(list(WORDS.values())).T > 0
+    results = []
+    for tokens in (short, long):
+        u = [ops.convert_to_tensor(x) for x in means_of_each(tokens)]
+        fused = layer(list(map(ops.array, tokens.values())), presence, u)
+        results.append([*ops.convert_to_numpy(fused).flat])
+        results[-1].append(number(layer.losses[0]))
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-5, atol=1e-6)
+
+
+@every_loss
+def test_modality_without_tokens_gives_neither_loss_nor_gradient(rng, loss):
+    tokens = masked_tokens(rng)
+    layer = Refiner(masked_mean_fusion(), loss=loss, stop_gradient=False)
+    presence = np.array(list(WORDS.values())).T > 0
+    x = list(map(ops.array, tokens.values()))
+    u = means_of_each(tokens)
+    layer(x, presence, list(map(ops.array, u)))
+
+    def total(*targets):
+        return loss_of(layer, x, presence, list(targets))
+
+    before = number(total(*map(ops.array, u)))
+    slopes = gradients(total, *u)
+    for m, counts in enumerate(WORDS.values()):
+        assert not np.any(slopes[m][np.array(counts) == 0])
+    u[0][1], u[1][2] = np.nan, 7.0
+    assert number(total(*map(ops.array, u))) == pytest.approx(before)
+
+
+# Case 10.
+def test_head_reads_the_refined_vector_and_all_labeled_rows_count(rng):
+    x = drawn(rng)
+    labels = np.array([0, -1, 1, 1, -1, 0, 2, 2])
+    layer, head = refiner(), keras.layers.Dense(3)
+    fused = layer(x)
+    logits = head(fused)
+    (kernel, bias), z = head.get_weights(), layer.fusion(x)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(logits),
+        ops.convert_to_numpy(z) @ kernel + bias,
+        rtol=1e-4,
+        atol=1e-5,
+    )
+    for loss, rows in (
+        (
+            keras.losses.SparseCategoricalCrossentropy(
+                from_logits=True, ignore_class=-1
+            ),
+            logits,
+        ),
+        (losses.MultiSimilarityLoss(margin=None), fused),
+    ):
+        slopes = gradients(
+            lambda rows: loss(labels, rows),  # noqa: B023
+            ops.convert_to_numpy(rows),
+        )[0]
+        assert np.array_equal(np.any(slopes != 0, axis=1), labels >= 0)
 
 
 def test_modality_that_all_samples_lack_has_no_loss(rng):

@@ -121,3 +121,15 @@ def test_wrong_input_explains_itself():
         SqueezeExcite()(keras.Input((4, 4, None)))
     with pytest.raises(ValueError, match="Pool or flatten"):
         TextGate()(maps, keras.Input((9, 7)))
+
+
+def test_channels_first_is_channels_last_transposed(rng):
+    x = rng.normal(size=(2, 4, 5, 6)).astype("float32")
+    last, first = SqueezeExcite(ratio=2), SqueezeExcite(ratio=2, axis=1)
+    expected = ops.convert_to_numpy(last(x))
+    first.build((2, 6, 4, 5))
+    first.set_weights(last.get_weights())
+    outputs = ops.convert_to_numpy(first(np.moveaxis(x, -1, 1)))
+    np.testing.assert_allclose(
+        outputs, np.moveaxis(expected, -1, 1), rtol=1e-5, atol=1e-6
+    )

@@ -85,3 +85,16 @@ def test_wrong_input_explains_itself():
         SqueezeExciteFusion().build([(None, 4, 4, 3)])
     with pytest.raises(ValueError, match="must have a known number of chan"):
         SqueezeExciteFusion().build([(None, 4, 4, 3), (None, 4, 4, None)])
+
+
+def test_channels_first_is_channels_last_transposed(rng):
+    last, first = SqueezeExciteFusion(2), SqueezeExciteFusion(2, axis=1)
+    x = maps(rng)
+    turned = [np.moveaxis(each, -1, 1) for each in x]
+    expected = arrays(last(x))
+    first.build([each.shape for each in turned])
+    first.set_weights(last.get_weights())
+    for output, each in zip(arrays(first(turned)), expected, strict=True):
+        np.testing.assert_allclose(
+            output, np.moveaxis(each, -1, 1), rtol=1e-5, atol=1e-6
+        )

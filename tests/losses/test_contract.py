@@ -100,6 +100,50 @@ def test_mixed_precision_trains(loss, rng, policy):
     assert all(np.all(np.isfinite(w)) for w in model.get_weights())
 
 
+@every_loss
+@pytest.mark.parametrize("shape", [(), (10,), (10, 1)])
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum"])
+def test_each_sample_has_its_weight(loss, rng, shape, reduction):
+    x, y = data(loss, rng)
+    each = np.array(type(loss)(reduction=None)(y, x))
+    weight = rng.uniform(0.5, 2, size=shape).astype("float32")
+    expected = np.sum(each * weight.reshape(-1))
+    expected /= 10 if reduction == "sum_over_batch_size" else 1
+    weighted = type(loss)(reduction=reduction)(y, x, weight)
+    assert float(weighted) == pytest.approx(expected, rel=1e-5)
+    listed = type(loss)(reduction=reduction)(y, x, weight.tolist())
+    assert float(listed) == pytest.approx(expected, rel=1e-5)
+
+
+@every_loss
+@pytest.mark.parametrize("shape", [(9,), (10, 4), (10, 10), (10, 1, 1)])
+def test_weights_of_what_is_no_sample_are_refused(loss, rng, shape):
+    x, y = data(loss, rng)
+    with pytest.raises(ValueError, match="`sample_weight` of .* one number"):
+        loss(y, x, np.ones(shape, "float32"))
+
+
+@every_loss
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("row", [0, 9])
+def test_prediction_that_is_no_number_gives_nan(loss, rng, bad, row):
+    x, y = data(loss, rng)
+    x[row, 1] = bad
+    assert np.isnan(float(loss(y, x)))
+
+
+@every_loss
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="torch compiles with a compiler"
+)
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_training_shows_that_it_broke(loss, rng, jit_compile):
+    model, (x, y) = compiled(loss), data(loss, rng)
+    model.jit_compile = jit_compile
+    x[0] = np.nan
+    assert np.isnan(model.evaluate(x, y, verbose=0))
+
+
 @pytest.mark.parametrize("name", losses.__all__)
 def test_docstring_example_runs(name):
     assert run_example(getattr(losses, name), name)

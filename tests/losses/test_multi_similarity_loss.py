@@ -163,6 +163,82 @@ def test_unlabeled_rows_change_neither_value_nor_gradient(rng):
     )
 
 
+# Case 4, of the reduced loss.
+def among_unlabeled(rng, rows=False):
+    """Four labeled samples, and them in a crowd of a hundred."""
+    labels, x = np.array([0, 1, 0, 1]), rng.normal(size=(4, 3))
+    crowd = np.full(100, -1)
+    crowd[[3, 50, 51, 99]] = labels
+    if rows:
+        labels = np.eye(2)[labels]
+        crowd = np.where(crowd[:, None] < 0, -1, np.eye(2)[crowd])
+    embeddings = rng.normal(size=(100, 3))
+    embeddings[[3, 50, 51, 99]] = x
+    return (labels, x.astype("float32")), (crowd, embeddings.astype("float32"))
+
+
+@pytest.mark.parametrize("rows", [False, True])
+@pytest.mark.parametrize("margin", [0.1, None])
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "mean", "sum"])
+def test_unlabeled_rows_do_not_thin_the_mean(rng, reduction, rows, margin):
+    few, many = among_unlabeled(rng, rows)
+    loss = MultiSimilarityLoss(reduction=reduction, margin=margin)
+    alone = float(loss(*few))
+    assert alone > 0
+    assert float(loss(*many)) == pytest.approx(alone, rel=1e-5)
+    slopes = [
+        gradients(lambda x: loss(labels, x), x)[0]  # noqa: B023
+        for labels, x in (few, many)
+    ]
+    np.testing.assert_allclose(
+        slopes[1][[3, 50, 51, 99]], slopes[0], rtol=1e-4, atol=1e-6
+    )
+
+
+def test_weighted_mean_is_over_labeled_samples_too(rng):
+    (labels, x), (crowd, embeddings) = among_unlabeled(rng)
+    weight = rng.uniform(size=100).astype("float32")
+    own = weight[[3, 50, 51, 99]]
+    each = values(MultiSimilarityLoss(), labels, x)
+    for reduction, expected in (
+        ("sum_over_batch_size", np.mean(each * own)),
+        ("mean_with_sample_weight", np.average(each, weights=own)),
+    ):
+        loss = MultiSimilarityLoss(reduction=reduction)
+        received = float(loss(crowd, embeddings, weight))
+        assert received == pytest.approx(expected, rel=1e-5)
+    plain = float(loss(crowd, embeddings))
+    assert plain == pytest.approx(np.mean(each), rel=1e-5)
+
+
+def test_batch_without_labels_costs_nothing_and_hides_no_nan(rng):
+    x = rng.normal(size=(4, 3)).astype("float32")
+    assert float(MultiSimilarityLoss()(np.full(4, -1), x)) == 0
+    x[1] = np.nan
+    assert np.isnan(float(MultiSimilarityLoss()(np.full(4, -1), x)))
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="shapes are known"
+)
+@pytest.mark.parametrize("shape", [(None,), (None, None), (None, 1), None])
+@pytest.mark.parametrize("labels", [LABELS, LABELS[:, None], ROWS])
+def test_labels_may_have_an_unknown_shape(shape, labels):
+    import tensorflow as tf
+
+    if shape is not None and not tf.TensorShape(shape).is_compatible_with(
+        labels.shape
+    ):
+        pytest.skip("another shape")
+    loss, x = MultiSimilarityLoss(), FIVE.astype("float32")
+    expected = float(loss(labels, x))
+    traced = tf.function(
+        loss, input_signature=[tf.TensorSpec(shape), tf.TensorSpec((None, 2))]
+    )
+    received = float(traced(labels.astype("float32"), x))
+    assert received == pytest.approx(expected, rel=1e-6)
+
+
 DIFFICULT = {
     "one sample": ([0], [[1.0, 2.0]]),
     "duplicates": ([0, 0, 1, 1], [[1.0, 2.0]] * 4),

@@ -119,6 +119,13 @@ def test_target_of_zeros_is_nobodys_rival(kind, rng):
     assert np.any(slopes[1:])
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_target_that_is_no_number_gives_nan(kind, rng):
+    targets, rebuilt = rng.normal(size=(2, 6, 3)).astype("float32")
+    targets[2, 1] = np.nan
+    assert np.isnan(values(kind(), targets, rebuilt)[2])
+
+
 def test_wrong_scale_explains_itself():
     with pytest.raises(ValueError, match="must be above 0"):
         losses.RefinerMultiSimilarityLoss(positive_scale=-1)

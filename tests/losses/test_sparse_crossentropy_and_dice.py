@@ -60,6 +60,25 @@ def test_a_sample_without_any_label_is_finite_and_costs_nothing(rng):
     assert float(loss(labels, logits)) == 0
 
 
+@pytest.mark.parametrize("label", [-1, 3, 255])
+@pytest.mark.parametrize("ignored", [None, 7])
+def test_a_label_outside_the_classes_makes_its_sample_nan(rng, label, ignored):
+    labels = rng.integers(0, 3, (3, 4, 4))
+    labels[1, 2, 3] = label
+    logits = rng.normal(size=(3, 4, 4, 3)).astype("float32")
+    loss = SparseCrossentropyAndDice(ignore_class=ignored, reduction=None)
+    values = np.array(loss(labels, logits))
+    assert np.isnan(values).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 4), (2, 4, 1), (2, 2)])
+def test_weights_of_pixels_are_refused(rng, shape):
+    labels = rng.integers(0, 3, (2, 4, 4))
+    logits = rng.normal(size=(2, 4, 4, 3)).astype("float32")
+    with pytest.raises(ValueError, match="one for each sample"):
+        SparseCrossentropyAndDice()(labels, logits, np.ones(shape))
+
+
 def test_a_negative_weight_is_refused():
     with pytest.raises(ValueError, match="at least 0"):
         SparseCrossentropyAndDice(-1)

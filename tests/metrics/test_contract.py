@@ -18,6 +18,11 @@ MAKE = [
     lambda: metrics.RecallAtK(k=2),
     lambda: metrics.RetrievalFScore(k=3),
 ]
+WITH_POSITIONS = (
+    metrics.MeanClassAccuracy,
+    metrics.Perplexity,
+    metrics.PixelAccuracy,
+)
 every_metric = pytest.mark.parametrize(
     "make", MAKE, ids=lambda make: type(make()).__name__
 )
@@ -33,7 +38,7 @@ def compiled(metric):
         [keras.Input((4,)), keras.layers.Dense(CANDIDATES)]
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("sgd", loss, metrics=[metric])
+    model.compile("sgd", loss, metrics=metric and [metric])
     return model
 
 
@@ -91,6 +96,83 @@ def test_sample_of_weight_0_does_not_count(make, rng):
     weighted.update_state(y, scores, sample_weight=np.arange(12) < 7)
     fewer.update_state(y[:7], scores[:7])
     assert float(weighted.result()) == pytest.approx(float(fewer.result()))
+
+
+def repeated(make, y, scores, weight):
+    """What a weight of n says: this one counts as n of its kind."""
+    metric, times = make(), weight.ravel()
+    metric.update_state(
+        np.repeat(y.ravel(), times),
+        np.repeat(scores.reshape(-1, CANDIDATES), times, axis=0),
+    )
+    return float(metric.result())
+
+
+@every_metric
+@pytest.mark.parametrize("shape", [(12,), (12, 1)])
+@pytest.mark.parametrize("labels", [(12,), (12, 1)])
+def test_weight_of_a_sample_says_how_often_it_counts(make, rng, shape, labels):
+    _, y = data(rng)
+    scores = rng.normal(size=(12, CANDIDATES)).astype("float32")
+    weight = rng.integers(4, size=shape)
+    metric = make()
+    # Parts of different sizes and weights.
+    for part in (slice(5), slice(5, None)):
+        metric.update_state(
+            y[part].reshape(-1, *labels[1:]),
+            scores[part],
+            sample_weight=weight[part],
+        )
+    expected = repeated(make, y, scores, weight)
+    assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
+
+
+@every_metric
+def test_one_weight_for_all_changes_nothing_among_equals(make, rng):
+    _, y = data(rng)
+    scores = rng.normal(size=(12, CANDIDATES)).astype("float32")
+    metric, plain = make(), make()
+    for part in (slice(2), slice(2, None)):
+        metric.update_state(y[part], scores[part], sample_weight=3)
+        plain.update_state(y[part], scores[part])
+    assert float(metric.result()) == pytest.approx(float(plain.result()))
+
+
+@every_metric
+@pytest.mark.parametrize(
+    "shape", [(), (4,), (4, 1), (4, 3), (4, 1, 1), (4, 3, 2), (4, 3, 2, 1)]
+)
+def test_weights_of_positions_say_how_often_they_count(make, rng, shape):
+    if not isinstance(make(), WITH_POSITIONS):
+        pytest.skip("has no positions")
+    y = rng.integers(CANDIDATES, size=(4, 3, 2))
+    scores = rng.normal(size=(4, 3, 2, CANDIDATES)).astype("float32")
+    weight = rng.integers(1, 4, size=shape)
+    metric = make()
+    metric.update_state(y, scores, sample_weight=weight)
+    each = np.reshape(weight, (shape + (1, 1, 1))[:3])
+    expected = repeated(make, y, scores, np.broadcast_to(each, y.shape))
+    assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
+
+
+@every_metric
+@pytest.mark.parametrize("shape", [(11,), (12, 12), (12, CANDIDATES), (3, 4)])
+def test_weights_of_another_shape_are_refused(make, rng, shape):
+    _, y = data(rng)
+    scores = rng.normal(size=(12, CANDIDATES)).astype("float32")
+    with pytest.raises(ValueError, match="`sample_weight` must be one number"):
+        make().update_state(y, scores, sample_weight=np.ones(shape, "int32"))
+
+
+@every_metric
+def test_weighs_in_a_compiled_model_as_it_does_eagerly(make, rng):
+    x, y = data(rng)
+    weight = rng.integers(3, size=12)
+    model = compiled(None)
+    model.compile("sgd", model.loss, weighted_metrics=[make()])
+    received = model.evaluate(x, y, 5, sample_weight=weight, verbose=0)[1]
+    expected = repeated(make, y, model.predict(x, verbose=0), weight)
+    assert received == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", metrics.__all__)

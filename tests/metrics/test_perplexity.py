@@ -61,6 +61,16 @@ def test_weight_of_a_text_is_that_of_its_words(rng):
     assert whole == pytest.approx(one, rel=1e-6)
 
 
+@pytest.mark.parametrize("label", [-100, -1, 2])
+@pytest.mark.parametrize("from_logits", [False, True])
+def test_label_that_is_no_word_is_not_free(label, from_logits):
+    metric = Perplexity(from_logits)
+    assert np.isnan(result(metric, [0, label], [[0.5, 0.5]] * 2))
+    metric = Perplexity(from_logits, ignore_class=label)
+    received = result(metric, [0, label], [[0.5, 0.5]] * 2)
+    assert received == pytest.approx(2)
+
+
 def test_words_and_not_batches_weigh_the_same(rng):
     words, p = drawn(rng)
     parts, whole = Perplexity(), Perplexity()

@@ -45,6 +45,24 @@ def test_predictions_for_ignored_pixels_do_not_matter(rng):
     assert results[0] == results[1]
 
 
+def test_fractions_are_counted_or_refused():
+    fractions = np.array([0.5, 0.5, 1.0], "float32")
+    exact = PixelAccuracy(num_classes=2)
+    with pytest.raises(ValueError, match="integers or booleans"):
+        exact.update_state([0, 1, 1], [0, 0, 1], sample_weight=fractions)
+    metric = PixelAccuracy(num_classes=2, dtype="float32")
+    metric.update_state([0, 1, 1], [0, 0, 1], sample_weight=fractions)
+    assert float(metric.result()) == 0.75
+
+
+def test_weights_count_with_one_hot_labels_too(rng):
+    labels, predictions = rng.integers(4, size=(2, 6, 5))
+    metric = PixelAccuracy(num_classes=4, sparse_y_true=False)
+    metric.update_state(np.eye(4)[labels], predictions, np.arange(6))
+    expected = np.average((labels == predictions).mean(1), weights=np.arange(6))
+    assert float(metric.result()) == pytest.approx(expected, rel=1e-6)
+
+
 def test_reset_forgets():
     metric = PixelAccuracy(num_classes=2)
     metric.update_state([0, 1], [1, 0])

@@ -96,6 +96,25 @@ def test_padding_does_not_change_the_text_vector(rng):
     np.testing.assert_array_equal(ops.convert_to_numpy(again), vectors[0])
 
 
+@every_fusion
+def test_a_text_of_padding_alone_is_zeros_and_trains(fusion, rng):
+    model = instruction_agent(**SMALL, fusion=fusion, goal=True)
+    given = inputs(rng)
+    expected = run(model, given)
+    given["text"][1] = 0
+    for name, values in run(model, given).items():
+        assert np.all(np.isfinite(values))
+        others = [0, 2, 3]
+        np.testing.assert_allclose(
+            values[others], expected[name][others], rtol=1e-4, atol=1e-5
+        )
+    vector = keras.Model(model.input, model.get_layer("mean_of_words").output)
+    assert not np.any(ops.convert_to_numpy(vector(given))[1])
+    model.compile("sgd", dict.fromkeys(model.output, "mse"), run_eagerly=True)
+    model.train_on_batch(given, expected)
+    assert all(np.all(np.isfinite(w)) for w in model.get_weights())
+
+
 def test_the_text_vector_is_the_mean_of_what_the_words_give(rng):
     model = instruction_agent(**SMALL)
     text = model.input["text"]
