@@ -12,6 +12,7 @@ import tyro
 
 import applications
 from applications import cli
+from applications import settings
 from tuning.flags import Flags
 
 PROGRAM = "python -m tuning"
@@ -82,7 +83,7 @@ def _search(name: str, task, flags: list[str], arguments: list[str]) -> None:
 
     start, flags = cli.starting_config(task, flags)
     if start is task.PRESETS["default"]:
-        start = dataclasses.replace(start, **_start_of(name, flags))
+        start = _start_of(name, flags, start)
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Command:
@@ -102,7 +103,9 @@ def _search(name: str, task, flags: list[str], arguments: list[str]) -> None:
     workers.run(search.begin(name, command.search, command.trials), arguments)
 
 
-def _start_of(name: str, flags: list[str]) -> dict:
+def _start_of(
+    name: str, flags: list[str], default: settings.Settings
+) -> settings.Settings:
     """The settings that a space starts from, where no preset is given."""
     from tuning import space
 
@@ -111,6 +114,6 @@ def _start_of(name: str, flags: list[str]) -> dict:
     parser.add_argument("--space", type=Path, nargs="?")
     file = parser.parse_known_args(flags)[0].space
     try:
-        return space.load(name, file).start
+        return space.load(name, file).start(default)
     except FileNotFoundError:
-        return {}
+        return default

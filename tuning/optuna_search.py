@@ -101,7 +101,7 @@ def run(search: Search) -> None:
     while len(study.get_trials(deepcopy=False)) < search.trials:
         trial = study.ask()
         suggestions = Suggestions(trial)
-        search.space.function(suggestions)
+        search.space.ask(suggestions)
         trial.set_user_attr("values", suggestions.values)
         _run_trial(search, study, state, trial.number, suggestions.values)
 

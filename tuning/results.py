@@ -8,8 +8,8 @@ from applications import settings
 from applications.runs import Run
 from tuning import hparams
 from tuning import pictures
+from tuning.parameters import format_values
 from tuning.search import Search
-from tuning.space import format_values
 from tuning.trial import Trial
 from tuning.trial import read as read_trial
 

@@ -56,6 +56,7 @@ def begin(task: str, flags: Flags, start: settings.Settings) -> Search:
             f"--workers {flags.workers}: drop it"
         )
     search = Search(task, flags, start, load(task, flags.space))
+    search.space.check(start)
     declared = search.space.declare()
     # Both a check of the space and of the data.
     load_data(load_task(task), search.space.changed(declared.values, start))

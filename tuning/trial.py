@@ -14,11 +14,11 @@ from typing import Any
 from applications import files
 from applications import settings
 from tuning import child
+from tuning.objective import numbers
+from tuning.parameters import HYPERBAND_PREFIX
+from tuning.parameters import format_values
 from tuning.progress import say
 from tuning.search import Search
-from tuning.space import HYPERBAND_PREFIX
-from tuning.space import format_values
-from tuning.space import numbers
 
 
 @dataclasses.dataclass(frozen=True)
