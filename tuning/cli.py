@@ -7,6 +7,7 @@ The flags of a search are the fields of `flags.Flags` and those of the task's
 import argparse
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -26,7 +27,7 @@ class Sweep(cli.RunCommand):
     """LEAST:MOST:COUNT, or a single value; spaced evenly as logarithms."""
     data_dir: str | None = None
     """Folder with other data; None: the data it was trained on."""
-    split: str | None = None
+    split: Literal["test", "validation"] | None = None
     """Part of the data; None: validation if there is one, else test."""
 
     def __call__(self, task: str) -> None:
@@ -59,8 +60,7 @@ def _dispatch(arguments: list[str]) -> int:
             )
         cli.parse(VERBS[verb], flags, f"{PROGRAM} {name} {verb}")(name)
         return 0
-    _search(name, task, flags, arguments)
-    return 0
+    return _search(name, task, flags, arguments)
 
 
 def _list_tasks() -> str:
@@ -77,7 +77,8 @@ def _list_tasks() -> str:
     return "\n".join([*usage, *tasks])
 
 
-def _search(name: str, task, flags: list[str], arguments: list[str]) -> None:
+def _search(name: str, task, flags: list[str], arguments: list[str]) -> int:
+    from tuning import chief
     from tuning import search
     from tuning import workers
 
@@ -100,7 +101,10 @@ def _search(name: str, task, flags: list[str], arguments: list[str]) -> None:
             "given beside the options."
         ),
     )
-    workers.run(search.begin(name, command.search, command.trials), arguments)
+    # What the environment says is checked before anything is written.
+    chief.role()
+    begun = search.begin(name, command.search, command.trials)
+    return workers.run(begun, arguments)
 
 
 def _start_of(

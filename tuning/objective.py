@@ -1,7 +1,12 @@
 """What a search makes as high or as low as it can."""
 
+import reprlib
+import textwrap
 from typing import Any
 from typing import NamedTuple
+
+# Characters of the metrics that a message lists.
+NAMES_WIDTH = 400
 
 
 class Objective(NamedTuple):
@@ -17,13 +22,14 @@ class Objective(NamedTuple):
             if not isinstance(value, dict) or part not in value:
                 raise ValueError(
                     f"the objective {self.key} is not in the metrics, which "
-                    f"have {', '.join(numbers(metrics))}"
+                    f"have {_named(numbers(metrics))}; mend OBJECTIVE in the "
+                    "search space"
                 )
             value = value[part]
-        if not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(
                 f"the objective {self.key} must be a number, its value is "
-                f"{value!r}"
+                f"{reprlib.repr(value)}; mend OBJECTIVE in the search space"
             )
         return float(value)
 
@@ -41,6 +47,11 @@ def numbers(metrics: dict, prefix: str = "") -> dict[str, float]:
         elif isinstance(value, int | float) and not isinstance(value, bool):
             flat[prefix + name] = float(value)
     return flat
+
+
+def _named(metrics: dict) -> str:
+    """Names in a line that is no longer than one reads."""
+    return textwrap.shorten(", ".join(metrics), NAMES_WIDTH, placeholder="...")
 
 
 def parse(text: Any, where: str) -> Objective:

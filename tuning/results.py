@@ -9,6 +9,7 @@ from applications.runs import Run
 from tuning import hparams
 from tuning import pictures
 from tuning.parameters import format_values
+from tuning.progress import say
 from tuning.search import Search
 from tuning.trial import Trial
 from tuning.trial import read as read_trial
@@ -29,13 +30,17 @@ def update(search: Search) -> list[Trial]:
     return trials
 
 
-def conclude(search: Search) -> None:
-    """At the end of a search: pictures, no more weights than asked, a table."""
+def conclude(search: Search) -> int:
+    """At the end of a search: pictures, no more weights than asked, a table.
+
+    Returns the exit status, which is 1 where no trial has a score.
+    """
     trials = update(search)
     remove_weights(search, trials)
     print(f"\n{table(search, trials)}\n")
     if not ranked(search, trials):
-        return
+        say(f"error: {_without_a_score(search, trials)}")
+        return 1
     picture = search.folder / "scores.png"
     pictures.draw(search, trials, picture)
     print(
@@ -44,6 +49,19 @@ def conclude(search: Search) -> None:
         f"best:        python -m applications {search.task} train "
         f"--config {search.folder / 'best.json'}\n"
         f"tensorboard: tensorboard --logdir {search.folder}"
+    )
+    return 0
+
+
+def _without_a_score(search: Search, trials: list[Trial]) -> str:
+    reasons = [trial for trial in trials if trial.status == "failed"]
+    if not reasons:
+        return f"no trial of {search.folder} has ended"
+    first = reasons[0]
+    return (
+        f"all {len(reasons)} trials of {search.folder} failed; trial "
+        f"{first.name} {first.message}; what they printed is in TRIAL/"
+        "output.txt"
     )
 
 

@@ -9,6 +9,7 @@ from applications import runs
 from applications import settings
 from applications.task import load_data
 from applications.task import load_task
+from tuning import chief
 from tuning.flags import MAY_DIFFER
 from tuning.flags import Flags
 from tuning.space import Space
@@ -54,6 +55,11 @@ def begin(task: str, flags: Flags, start: settings.Settings) -> Search:
         raise ValueError(
             "--algorithm nsga2 runs one trial at a time, received "
             f"--workers {flags.workers}: drop it"
+        )
+    if flags.algorithm == "nsga2" and chief.role():
+        raise ValueError(
+            "--algorithm nsga2 runs one trial at a time, without a chief: "
+            f"unset {chief.ROLE}, {chief.HOST} and {chief.PORT}"
         )
     search = Search(task, flags, start, load(task, flags.space))
     search.space.check(start)

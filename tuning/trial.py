@@ -4,6 +4,7 @@ What a training leaves behind ends with its process: memory, graphs, a crash.
 """
 
 import dataclasses
+import math
 import re
 import shutil
 import subprocess
@@ -111,10 +112,14 @@ def _train(search: Search, trial: Trial, config: settings.Settings) -> Trial:
     if message:
         return _failed(search, trial, message)
     metrics = files.read_json(folder / "metrics.json")
+    score = search.space.objective.of(metrics)
+    if not math.isfinite(score):
+        key = search.space.objective.key
+        return _failed(search, trial, f"its {key} is {score}, not a score")
     trial = dataclasses.replace(
         trial,
         status="completed",
-        score=search.space.objective.of(metrics),
+        score=score,
         metrics=_columns(search, metrics),
     )
     _write(search, trial)

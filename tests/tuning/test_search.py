@@ -23,7 +23,6 @@ from tuning import cli
 from tuning import pictures
 from tuning import results
 from tuning import trial as trials
-from tuning import workers
 
 
 @pytest.fixture(scope="module")
@@ -261,12 +260,6 @@ def test_two_objectives_are_searched_by_one_process(make_search):
         make_search(algorithm="nsga2", workers=2)
 
 
-def test_half_an_address_of_a_chief_explains_itself(make_search, monkeypatch):
-    monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
-    with pytest.raises(ValueError, match="received only KERASTUNER_TUNER_ID"):
-        workers.run(make_search(), [])
-
-
 def test_a_cut_off_search_for_two_objectives_finishes_its_trial(
     run_search, make_search, trainings, monkeypatch
 ):
@@ -308,18 +301,6 @@ def test_wrong_flags_explain_themselves(
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert not (tmp_path / "runs").exists()
-
-
-def test_an_objective_that_is_not_measured_ends_the_search(
-    tmp_path, file, trainings, capsys
-):
-    file.write_text(file.read_text().replace("max accuracy", "max beauty"))
-    flags = ["--epochs", "1", "--runs-dir", str(tmp_path / "runs")]
-    assert cli.main(["toy", "--space", str(file), *flags]) == 2
-    assert "the objective beauty is not in the metrics" in (
-        capsys.readouterr().err
-    )
-    assert len(trainings) == 1
 
 
 def test_a_search_tells_the_settings_it_starts_from(
