@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
+from tuning import damage
 from tuning import results
 from tuning import trial as trials
 from tuning.search import Search
@@ -137,15 +138,17 @@ def _study(optuna: Any, search: Search) -> Any:
     file = search.folder / "oracle" / "optuna.log"
     file.parent.mkdir(parents=True, exist_ok=True)
     direction = {"max": "maximize", "min": "minimize"}
-    return optuna.create_study(
-        study_name=search.task,
-        storage=JournalStorage(JournalFileBackend(str(file))),
-        sampler=optuna.samplers.NSGAIISampler(
-            seed=search.start.seed, population_size=max(4, search.trials // 4)
-        ),
-        directions=[
-            direction[search.space.objective.direction],
-            "minimize",
-        ],
-        load_if_exists=True,
-    )
+    with damage.told(file):
+        return optuna.create_study(
+            study_name=search.task,
+            storage=JournalStorage(JournalFileBackend(str(file))),
+            sampler=optuna.samplers.NSGAIISampler(
+                seed=search.start.seed,
+                population_size=max(4, search.trials // 4),
+            ),
+            directions=[
+                direction[search.space.objective.direction],
+                "minimize",
+            ],
+            load_if_exists=True,
+        )

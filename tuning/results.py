@@ -68,7 +68,9 @@ def _without_a_score(search: Search, trials: list[Trial]) -> str:
 def read(search: Search) -> list[Trial]:
     """All trials that have begun, in the order of their numbers."""
     names = [file.parent.name for file in search.folder.glob("*/trial.json")]
-    trials = [read_trial(search, name) for name in sorted(names, key=int)]
+    # A folder that somebody has copied is no trial.
+    numbers = sorted(filter(str.isdecimal, names), key=int)
+    trials = [read_trial(search, name) for name in numbers]
     return [trial for trial in trials if trial is not None]
 
 

@@ -10,6 +10,7 @@ from applications import settings
 from applications.task import load_data
 from applications.task import load_task
 from tuning import chief
+from tuning import damage
 from tuning.flags import MAY_DIFFER
 from tuning.flags import Flags
 from tuning.space import Space
@@ -88,16 +89,20 @@ def _content(search: Search, declared: list[dict]) -> dict:
 
 
 def _check_continues(file: Path, content: dict) -> None:
-    before = files.read_json(file)
+    with damage.told(file):
+        before = files.read_json(file)
+        for part in ("flags", "start"):
+            if not isinstance(before[part], dict):
+                raise ValueError(f"its {part} are no settings")
     # The file may have moved; what it says is compared.
     for compared in (before, content):
-        compared.get("flags", {}).pop("space", None)
+        compared["flags"].pop("space", None)
         for name in runs.MAY_DIFFER:
-            compared.get("start", {}).pop(name, None)
+            compared["start"].pop(name, None)
     different = [
         f"{part}.{name} {old.get(name)!r} -> {new.get(name)!r}"
         for part in ("flags", "start")
-        for old, new in [(before.get(part, {}), content[part])]
+        for old, new in [(before[part], content[part])]
         for name in {**old, **new}
         if old.get(name) != new.get(name)
     ]

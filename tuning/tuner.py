@@ -18,6 +18,8 @@ from keras_tuner.oracles import HyperbandOracle
 from keras_tuner.oracles import RandomSearchOracle
 
 from applications import files
+from tuning import damage
+from tuning import oracle_files
 from tuning import results
 from tuning.search import Search
 from tuning.trial import run
@@ -126,7 +128,9 @@ class Tuner(keras_tuner.Tuner):
         )
         state = search.folder / "oracle" / "oracle.json"
         if oracle is self.oracle and state.is_file():
-            oracle.reload()
+            oracle_files.check(state.parent, oracle.get_state())
+            with damage.told(state):
+                oracle.reload()
 
     def save(self) -> None:
         """Its state is the oracle's; a worker has none."""

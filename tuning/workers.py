@@ -35,6 +35,8 @@ def run(search: Search, arguments: Sequence[str]) -> int:
     Returns the exit status.
     """
     role = chief.role()
+    # What is damaged is said before anything changes.
+    results.read(search)
     if role == "worker":
         _work(search)
         return 0
