@@ -1,6 +1,7 @@
 """Plays episodes whose targets are unknown."""
 
 import json
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import keras
 import numpy as np
 
 from applications import files
+from applications.instruction_following import entries
 from applications.instruction_following import episodes
 from applications.instruction_following import instructions
 from applications.instruction_following import pictures
@@ -39,8 +41,9 @@ def predict(
             "state and an instruction"
         )
     paths = []
-    for file in questions:
-        tasks = _read(file, config)
+    # All of them, before the first is answered.
+    read = {file: _read(file, config) for file in questions}
+    for file, tasks in read.items():
         answers = []
         for first in range(0, len(tasks), BATCH_SIZE):
             answers += follow(model, config, tasks[first : first + BATCH_SIZE])
@@ -96,28 +99,24 @@ def actions_in_words(path: np.ndarray, stopped: bool) -> list[str]:
 
 
 def _read(file: Path, config: Config) -> list[tuple[np.ndarray, str]]:
-    try:
-        content = json.loads(files.read_text(file))
-        return [
-            (_board(entry["state"], config), str(entry["instruction"]))
-            for entry in content
-        ]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{file} is not a list of objects with a state and an instruction "
-            f"({type(error).__name__}: {error})"
-        ) from error
+    def question(entry: dict) -> tuple[np.ndarray, str]:
+        board = _board(entries.value(entry, "state", list), config)
+        return board, entries.value(entry, "instruction", str)
+
+    return entries.read(
+        file, "objects with a state and an instruction", question
+    )
 
 
 def _board(state: list[list[float]], config: Config) -> np.ndarray:
     if config.world == "blocks":
         return episodes.as_board(state)
-    board = np.array(state, "float64")
-    expected = (config.rules.num_blocks, 2)
-    if board.shape != expected or np.abs(board).max() > config.rules.ground:
+    count, ground = config.rules.num_blocks, config.rules.ground
+    board = entries.positions(state, "[right, up]", count)
+    if len(board) != count or np.abs(board).max() > ground:
         raise ValueError(
-            f"expected {expected[0]} positions [right, up] of up to "
-            f"{config.rules.ground:g} cells from the middle, received {state}"
+            f"expected {count} positions [right, up] of up to {ground:g} "
+            f"cells from the middle, received {reprlib.repr(state)}"
         )
     return board
 
