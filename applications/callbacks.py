@@ -20,7 +20,7 @@ PANELS = 10
 
 
 class FiniteLoss(keras.callbacks.Callback):
-    """Ends the training at the first loss that is not finite.
+    """Ends the training at the first loss of a step that is not finite.
 
     An exception rather than `stop_training`, which would still end the epoch
     and save a checkpoint of ruined weights.
@@ -79,7 +79,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        self.check_weights(epoch)
+        self._check(epoch, logs or {})
         row = {"epoch": epoch + 1}
         row |= {name: float(value) for name, value in (logs or {}).items()}
         wall = self.wall_before + time.perf_counter() - self.started
@@ -94,14 +94,21 @@ class Checkpoint(keras.callbacks.Callback):
         checkpoints.save(self.path / "checkpoints", self.model, self.state)
         files.write_csv(self.path / "history.csv", self.state.history)
 
-    def check_weights(self, epoch: int) -> None:
-        for weight in self.model.trainable_weights:
-            if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
-                raise FloatingPointError(
-                    f"{weight.path} is not finite after epoch {epoch + 1}; the "
-                    "checkpoints before it are kept. Train under another "
-                    "--name with a smaller --learning-rate"
-                )
+    def _check(self, epoch: int, logs: dict) -> None:
+        """Keeps what is not finite out of a checkpoint."""
+        ruined = [
+            weight.path
+            for weight in self.model.weights
+            if not np.isfinite(keras.ops.convert_to_numpy(weight)).all()
+        ]
+        if not math.isfinite(logs.get("val_loss", 0.0)):
+            ruined.append("the validation loss")
+        if ruined:
+            raise FloatingPointError(
+                f"{ruined[0]} is not finite after epoch {epoch + 1}; the "
+                "checkpoints before it are kept. Train under another --name "
+                "with a smaller --learning-rate"
+            )
 
 
 class Panel(keras.callbacks.Callback):

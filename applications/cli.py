@@ -7,7 +7,9 @@ below are the flags of the verbs that use a run.
 import argparse
 import contextlib
 import dataclasses
+import errno
 import io
+import itertools
 import re
 import sys
 import tempfile
@@ -24,6 +26,7 @@ import applications
 from applications import files
 from applications import settings
 from applications import startup
+from applications.reports import Incomplete
 
 PROGRAM = "python -m applications"
 FORMATS = ("saved_model", "onnx")
@@ -113,9 +116,9 @@ def reported(dispatch: Callable[[list[str]], int], arguments: list[str]) -> int:
         print(f"error: {settings.explain(error)}", file=sys.stderr)
         return 2
     except (ValueError, OSError) as error:
-        print(f"error: {_one_line(str(error))}", file=sys.stderr)
+        print(f"error: {_one_line(explained(error))}", file=sys.stderr)
         return 2
-    except FloatingPointError as error:
+    except (FloatingPointError, Incomplete) as error:
         print(f"error: {_one_line(str(error))}", file=sys.stderr)
         return 1
     except Exception as error:
@@ -126,8 +129,34 @@ def reported(dispatch: Callable[[list[str]], int], arguments: list[str]) -> int:
         return 130
 
 
+# What to do about what the system says.
+ADVICE = {
+    errno.ENOSPC: "free some space: the same command goes on from there",
+    errno.EDQUOT: "free some space: the same command goes on from there",
+    errno.EEXIST: "move it away, or give another name",
+    errno.ENOTDIR: "a folder was expected: move the file away, or give another",
+    errno.EISDIR: "a file was expected: move the folder away, or give another",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.EACCES: "change its permissions, or give another place",
+    errno.EROFS: "give a place that can be written to",
+}
+
+
+def explained(error: Exception) -> str:
+    """What went wrong, which file it is about, and what to do."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return str(error)
+    where = f"{error.filename}: " if error.filename else ""
+    advice = ADVICE.get(error.errno)
+    return f"{where}{error.strerror}" + (f"; {advice}" if advice else "")
+
+
 def _report(error: Exception) -> str:
     """Writes what nobody foresaw into a file of its own."""
+    if files.FULL in str(error):
+        return explained(OSError(errno.ENOSPC, files.FULL))
+    if type(error).__name__ in ("MemoryError", "ResourceExhaustedError"):
+        return "the memory is too small for this; give smaller sizes"
     with tempfile.NamedTemporaryFile(
         "w", prefix="keras-fusion-", suffix=".txt", delete=False
     ) as file:
@@ -281,10 +310,12 @@ def _validation_error(
 
 def _unboxed(text: str) -> str:
     """What stands between the title and the first rule of a tyro message."""
-    lines = [line.strip("│ ") for line in text.splitlines()]
-    inner = [line for line in lines if line and not line.startswith("╭")]
-    for index, line in enumerate(inner):
-        if re.match("[─╰]", line):
-            inner = inner[:index]
-            break
-    return _one_line(" ".join(inner))
+    lines = [line.strip("│| ") for line in text.splitlines()]
+    # Rules and corners are of other characters where those cannot be printed.
+    rules = [bool(re.match("[─╭╰]|[+-]-{4}", line)) for line in lines]
+    first = rules.index(True) + 1 if True in rules else 0
+    inner = itertools.takewhile(
+        lambda pair: not pair[1],
+        zip(lines[first:], rules[first:], strict=True),
+    )
+    return _one_line(" ".join(line for line, _ in inner))

@@ -5,6 +5,7 @@ from typing import Any
 
 from applications import settings
 from applications import training
+from applications.reports import Incomplete
 from applications.runs import Run
 
 
@@ -16,7 +17,9 @@ def evaluate(
     Without a split it takes the test data if there are any, else validation.
     """
     data, model = run.data(data_dir), run.model()
-    split, dataset = data.split(*([split] if split else ["test", "validation"]))
+    split = data.first(*([split] if split else ["test", "validation"]))
+    print(data.describe(split))
+    _, dataset = data.split(split)
     metrics = run.task.measure(model, dataset, data.config) | {
         "split": split,
         "data_dir": data.config.data_dir,
@@ -37,8 +40,14 @@ def predict(run: Run, data_dir: str, out: Path | None = None) -> list[Path]:
             f"out must be a folder outside of data_dir, received {out} in "
             f"{data_dir}"
         )
-    config, model = run.config, run.model()
-    out.mkdir(parents=True, exist_ok=True)
-    paths = run.task.predict(model, config, Path(data_dir), out)
+    config, model, problems = run.config, run.model(), []
+    paths = run.task.predict(model, config, Path(data_dir), out, problems)
     print(f"{len(paths)} files written to {out}")
+    for problem in problems:
+        print(f"left out: {problem}")
+    if problems:
+        raise Incomplete(
+            f"{len(problems)} of the examples could not be read, of the others "
+            f"{len(paths)} files were written to {out}: {problems[0]}"
+        )
     return paths

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import errno
 import fcntl
 import io
 import json
@@ -11,6 +12,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+FULL = "No space left on device"
 
 
 @contextlib.contextmanager
@@ -33,6 +36,11 @@ def replacing(path: Path) -> Iterator[Path]:
             path.rename(scratch / "old")
         os.replace(temporary, path)
         _flush_one(path.parent)
+    except Exception as error:
+        # h5py and TensorFlow have kinds of errors of their own for it.
+        if FULL in str(error):
+            raise OSError(errno.ENOSPC, FULL, str(path)) from error
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

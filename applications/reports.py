@@ -1,4 +1,8 @@
-"""Numbers as the tables of all tasks show them."""
+"""What all tasks report alike."""
+
+
+class Incomplete(Exception):
+    """A part of the work was done; the message says what was not."""
 
 
 def percent(value: float | None) -> str:

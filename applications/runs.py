@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,20 @@ from applications.task import Data
 from applications.task import load_data
 from applications.task import load_task
 
+# What a run is made of.
+FILES = (
+    "config.json",
+    "data.txt",
+    "history.csv",
+    "metrics.json",
+    "model.keras",
+)
+FOLDERS = ("checkpoints", "logs", "pictures")
 # Fields that may differ when a run is continued: where it runs does not
 # change what it computes.
 MAY_DIFFER = ("runs_dir", "strategy", "devices")
+# Where a trained run has gone, and how far it is to go on.
+MAY_BE_EDITED = (*MAY_DIFFER, "name", "data_dir", "epochs")
 
 
 class Run:
@@ -32,6 +44,21 @@ class Run:
         self.folder = folder
         self.task = load_task(task_name)
 
+    def check_places(self) -> None:
+        """Raises FileExistsError where a training could not write later."""
+        for path in (self.folder / name for name in FOLDERS):
+            if path.exists() and not path.is_dir():
+                raise FileExistsError(
+                    f"{path} is a file, in whose place a folder is to be "
+                    "written; move it away, or give another --name"
+                )
+        for path in (self.folder / name for name in FILES):
+            if path.is_dir():
+                raise FileExistsError(
+                    f"{path} is a folder, in whose place a file is to be "
+                    "written; move it away, or give another --name"
+                )
+
     @property
     def exists(self) -> bool:
         return (self.folder / "config.json").is_file()
@@ -45,6 +72,7 @@ class Run:
 
     def model(self) -> keras.Model:
         """Its trained model."""
+        self._check_settings()
         file = self.folder / "model.keras"
         if not file.is_file():
             raise FileNotFoundError(
@@ -54,10 +82,13 @@ class Run:
             )
         try:
             return keras.models.load_model(file)
-        except (ValueError, OSError, KeyError, TypeError, EOFError) as error:
+        # A damaged file may raise anything.
+        except Exception as error:
             raise ValueError(
-                f"{file} could not be read as a model ({error}); train the "
-                "run again"
+                f"{file} could not be read as a model "
+                f"({type(error).__name__}: {error}); remove it, and `train "
+                f"--name {self.folder.name}` with the same settings writes it "
+                "again from the last checkpoint"
             ) from error
 
     def data(self, data_dir: str | None = None) -> Data:
@@ -75,7 +106,31 @@ class Run:
     def metrics(self) -> dict[str, Any] | None:
         """What was measured at the end of its training, if it has ended."""
         file = self.folder / "metrics.json"
-        return files.read_json(file) if file.is_file() else None
+        if not file.is_file():
+            return None
+        try:
+            return files.read_json(file)
+        except ValueError as error:
+            raise ValueError(
+                f"{error}; remove it, and `train --name {self.folder.name}` "
+                "with the same settings writes it again"
+            ) from error
+
+    def _check_settings(self) -> None:
+        """Raises ValueError where `config.json` is not what was trained."""
+        trained = (self.metrics() or {}).get("settings")
+        if trained is None:
+            return
+        file = self.folder / "config.json"
+        text = json.dumps(trained)
+        before = settings.from_json(text, self.task.Config, file)
+        same = {name: getattr(self.config, name) for name in MAY_BE_EDITED}
+        before = dataclasses.replace(before, **same)
+        if different := differences(before, self.config):
+            raise ValueError(
+                f"{file} was changed after the training: "
+                f"{', '.join(different)}; change it back, or train another run"
+            )
 
     def write(self, name: str, content: str | dict[str, Any]) -> Path:
         """Writes a text, or JSON, into its folder and returns the file."""
@@ -115,9 +170,18 @@ def differences(old: settings.Settings, new: settings.Settings) -> list[str]:
     ]
 
 
-def check_continues(run: Run, new: settings.Settings) -> None:
-    """Raises ValueError where `new` would make another run of this one."""
+def check_continues(
+    run: Run, new: settings.Settings, filled_in: bool = True
+) -> None:
+    """Raises ValueError where `new` would make another run of this one.
+
+    What is empty before the data have filled it in is not compared.
+    """
     same = {name: getattr(new, name) for name in MAY_DIFFER}
+    if not filled_in:
+        empty = [k for k, v in dataclasses.asdict(new).items() if not v]
+        known = {name: getattr(run.config, name) for name in empty}
+        new = dataclasses.replace(new, **known)
     old = run.config
     if new.epochs >= old.epochs:
         same["epochs"] = new.epochs

@@ -21,10 +21,16 @@ import tyro
 from pydantic import AfterValidator
 from pydantic import Field
 
+# Single precision takes what is smaller for 0 before long.
+SMALL, LARGE = 1e-12, 1e9
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 NonNegativeInt = Annotated[int, Field(ge=0, le=2**31 - 1)]
-NonNegative = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
+Size = Annotated[int, Field(ge=1, le=4096)]
+"""Filters, units, pixels: an axis of a tensor."""
+Depth = Annotated[int, Field(ge=1, le=100)]
+"""Things that follow each other in a network."""
+NonNegative = Annotated[float, Field(ge=0, le=LARGE)]
+Positive = Annotated[float, Field(ge=SMALL, le=LARGE)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 """A part of a whole, which is never all of it."""
 
@@ -36,15 +42,22 @@ def _different(values: tuple) -> tuple:
 
 
 def _folder_name(name: str) -> str:
-    if not name or name.startswith(".") or set(name) & set("/\\\0"):
+    wrong = not name.isprintable() or set(name) & set("/\\")
+    if wrong or not name or name.startswith(".") or len(name.encode()) > 200:
         raise ValueError(
-            "must be the name of one folder that does not start with a dot"
+            "must be the name of one folder, up to 200 characters that can be "
+            "printed, and not start with a dot"
         )
     return name
 
 
-Counts = Annotated[tuple[Count, ...], Field(min_length=1)]
+FolderName = Annotated[str, AfterValidator(_folder_name)]
+
+
+Depths = Annotated[tuple[Depth, ...], Field(min_length=1, max_length=100)]
+Sizes = Annotated[tuple[Size, ...], Field(min_length=1, max_length=100)]
 Names = Annotated[tuple[str, ...], AfterValidator(_different)]
+FolderNames = Annotated[tuple[FolderName, ...], AfterValidator(_different)]
 Numbers = Annotated[tuple[Count, ...], AfterValidator(_different)]
 """Numbers from 1, each at most once: of stages, of branches."""
 
@@ -52,8 +65,43 @@ Numbers = Annotated[tuple[Count, ...], AfterValidator(_different)]
 _STRICT = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
+def _hint(bounds: str) -> Any:
+    return tyro.conf.arg(
+        help_behavior_hint=lambda default: f"({bounds}; default: {default})"
+    )
+
+
+def in_words(schema: dict[str, Any]) -> str:
+    """The bounds of a JSON schema; "" where there are none worth saying."""
+    if "anyOf" in schema:
+        return in_words(schema["anyOf"][0])
+    if "items" in schema:
+        words = in_words(schema["items"])
+        if schema.get("minItems"):
+            words = f"one or more, {words}".removesuffix(", ")
+        return words
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if "exclusiveMinimum" in schema:
+        low, high = schema["exclusiveMinimum"], schema["exclusiveMaximum"]
+        return f"between {low:g} and {high:g}"
+    if "exclusiveMaximum" in schema:
+        return f"{low:g} to less than {schema['exclusiveMaximum']:g}"
+    if low is None:
+        return ""
+    if high is None or high >= LARGE:
+        return "more than 0" if low == SMALL else f"{low:g} or more"
+    return f"{low:g} to {high:g}"
+
+
 def settings(config_class: type) -> type:
-    """Makes a class a frozen dataclass whose fields are validated."""
+    """Makes a class a frozen dataclass whose fields are validated.
+
+    Their bounds are told by the help of the command line too.
+    """
+    fields = config_class.__annotations__
+    for name, kind in fields.items():
+        if bounds := in_words(pydantic.TypeAdapter(kind).json_schema()):
+            fields[name] = Annotated[kind, _hint(bounds)]
     make = pydantic.dataclasses.dataclass(
         frozen=True, kw_only=True, config=_STRICT
     )
@@ -64,7 +112,7 @@ def settings(config_class: type) -> type:
 class Settings:
     """Base of every task's `Config`; a task gives the defaults it lacks."""
 
-    name: Annotated[str, AfterValidator(_folder_name)] = "default"
+    name: FolderName = "default"
     """Name of the run; the same name resumes it."""
     data_dir: str | None = None
     """Your own data; None: the embedded data."""
@@ -76,7 +124,7 @@ class Settings:
     """Examples a step, all replicas together."""
     learning_rate: Positive
     """Step size of the optimizer at its start."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    seed: NonNegativeInt = 0
     """Of the weights, the order of the data and all random choices."""
     strategy: Literal["one", "mirrored", "multi_worker"] = "one"
     """One device, those of this machine, or several machines (TF_CONFIG)."""

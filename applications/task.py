@@ -3,7 +3,8 @@
 import functools
 import importlib
 from collections.abc import Callable
-from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from typing import Protocol
@@ -13,6 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 import applications
+from applications import findings
+from applications.findings import Findings
 from applications.settings import Settings
 from applications.settings import check_folder
 
@@ -23,48 +26,63 @@ class Data:
     Args:
         config: The settings, with what the data decide (classes, channels)
             filled in.
-        names: The splits that there are, of "train", "validation", "test".
+        sizes: The splits that there are, of "train", "validation", "test",
+            and their examples; None where they are counted when they are read.
         train: Function from an epoch to the endless training batches from
             there on, and how many make an epoch. They are full, and a pure
             function of the seed and the epoch.
         held_out: Function from the name of another split to its batches.
+        look: Function from the name of a split to what is in it.
+        notes: What was left out of the data and why, a line each.
     """
 
     def __init__(
         self,
         config: Settings,
-        names: Iterable[str],
+        sizes: Mapping[str, int | None],
         train: Callable[[int], tuple[tf.data.Dataset, int]],
         held_out: Callable[[str], tf.data.Dataset],
+        look: Callable[[str], Findings],
+        notes: Sequence[str] = (),
     ) -> None:
         self.config = config
-        self.names = tuple(names)
+        self.sizes = dict(sizes)
+        self.look = look
+        self.notes = tuple(notes)
         self._train = train
         self._held_out = functools.cache(held_out)
 
     def train(self, first_epoch: int = 0) -> tuple[tf.data.Dataset, int]:
         """Endless training batches from an epoch on, and how many make one."""
-        if "train" not in self.names:
-            raise ValueError(self._missing("train"))
+        self.first("train")
         return self._train(first_epoch)
+
+    def first(self, *names: str) -> str:
+        """The first of the named splits that there is."""
+        for name in names:
+            if name in self.sizes:
+                return name
+        raise ValueError(
+            f"the data has no {' or '.join(names)} split; it has: "
+            f"{', '.join(self.sizes) or 'nothing'}"
+        )
 
     def split(self, *names: str) -> tuple[str, tf.data.Dataset]:
         """The first of the named splits that there is, with its name.
 
         Of "train" it is one epoch.
         """
-        for name in names:
-            if name == "train" and name in self.names:
-                dataset, steps = self.train()
-                return name, dataset.take(steps)
-            if name in self.names:
-                return name, self._held_out(name)
-        raise ValueError(self._missing(*names))
+        name = self.first(*names)
+        if name == "train":
+            dataset, steps = self.train()
+            return name, dataset.take(steps)
+        return name, self._held_out(name)
 
-    def _missing(self, *names: str) -> str:
-        return (
-            f"the data has no {' or '.join(names)} split; it has: "
-            f"{', '.join(self.names) or 'nothing'}"
+    def describe(self, *used: str) -> str:
+        """A few lines about what was found, in the splits that are used."""
+        found = {name: self.look(name) for name in used}
+        return findings.describe(
+            self.config.data_dir, self.sizes, found, self.notes
         )
 
 
@@ -126,9 +144,18 @@ class Task(Protocol):
         ...
 
     def predict(
-        self, model: keras.Model, config: Settings, data_dir: Path, out: Path
+        self,
+        model: keras.Model,
+        config: Settings,
+        data_dir: Path,
+        out: Path,
+        problems: list[str],
     ) -> list[Path]:
-        """Writes predictions for a folder without labels; returns the files."""
+        """Writes predictions for a folder without labels; returns the files.
+
+        An example that cannot be read is left out, and the reason goes into
+        `problems`.
+        """
         ...
 
     def callbacks(

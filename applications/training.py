@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import platform
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,11 @@ def train(task_name: str, config: settings.Settings) -> dict[str, Any]:
     strategy = distribution.get_strategy(config.strategy, config.devices)
     distribution.check_batch_size(config.batch_size, strategy)
     task = load_task(task_name)
+    run = runs.create(task_name, config)
+    run.check_places()
+    if run.exists:
+        # Before data are prepared for nothing.
+        runs.check_continues(run, config, filled_in=False)
     with distribution.chief_first(strategy):
         data = load_data(task, config)
     run = runs.create(task_name, data.config)
@@ -96,14 +102,17 @@ def _finished(run: Run, config: settings.Settings) -> dict[str, Any] | None:
 def fit_and_save(training: Training) -> tuple[checkpoints.State, int]:
     """The state of the training at its end, and the model's parameters."""
     config, strategy = training.config, training.strategy
+    # What is wrong or missing is said before anything is built or written.
+    held_out = training.data.first("validation", "test")
+    about = training.data.describe("train", held_out)
+    training.report(about)
     model = build(training)
     with strategy.scope():
         folder = training.shown / "checkpoints"
         state = checkpoints.restore(folder, model) or START
-    # What is missing is said before anything is written.
     batches = training.data.train(state.epoch)
-    held_out = training.data.split("validation", "test")
     training.run.write("config.json", settings.to_json(config))
+    training.run.write("data.txt", about + "\n")
     training.report(
         f"{training.shown}: {model.count_params():,} parameters, "
         f"{config.batch_size} examples a step on "
@@ -112,7 +121,8 @@ def fit_and_save(training: Training) -> tuple[checkpoints.State, int]:
     if state.epoch:
         training.report(f"resumed after epoch {state.epoch} of {config.epochs}")
     if state.epoch < config.epochs:
-        state = fit(training, model, batches, held_out, state)
+        dataset = training.data.split(held_out)
+        state = fit(training, model, batches, dataset, state)
     with files.replacing(training.run.folder / "model.keras") as temporary:
         model.save(temporary)
     return state, model.count_params()
@@ -207,6 +217,7 @@ def evaluate_and_write(
         "epochs": state.epoch,
         "epochs_asked": config.epochs,
         **state.clock,
+        "settings": json.loads(settings.to_json(config)),
         "versions": versions(),
     }
     picture = run.task.draw(model, next(iter(dataset)), config)

@@ -143,7 +143,7 @@ def trained_accuracy(model: keras.Model, config: Config) -> float:
 
 def held_out(data: Data) -> tf.data.Dataset:
     """The validation and test parts, as far as there are any."""
-    names = [name for name in data.names if name != "train"]
+    names = [name for name in data.sizes if name != "train"]
     first, *others = (data.split(name)[1] for name in names)
     return functools.reduce(tf.data.Dataset.concatenate, others, first)
 

@@ -60,7 +60,8 @@ def _dispatch(arguments: list[str]) -> int:
             )
         cli.parse(VERBS[verb], flags, f"{PROGRAM} {name} {verb}")(name)
         return 0
-    return _search(name, task, flags, arguments)
+    _search(name, task, flags, arguments)
+    return 0
 
 
 def _list_tasks() -> str:
@@ -77,7 +78,7 @@ def _list_tasks() -> str:
     return "\n".join([*usage, *tasks])
 
 
-def _search(name: str, task, flags: list[str], arguments: list[str]) -> int:
+def _search(name: str, task, flags: list[str], arguments: list[str]) -> None:
     from tuning import chief
     from tuning import search
     from tuning import workers
@@ -104,7 +105,7 @@ def _search(name: str, task, flags: list[str], arguments: list[str]) -> int:
     # What the environment says is checked before anything is written.
     chief.role()
     begun = search.begin(name, command.search, command.trials)
-    return workers.run(begun, arguments)
+    workers.run(begun, arguments)
 
 
 def _start_of(

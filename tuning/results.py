@@ -5,11 +5,11 @@ import shutil
 
 from applications import files
 from applications import settings
+from applications.reports import Incomplete
 from applications.runs import Run
 from tuning import hparams
 from tuning import pictures
 from tuning.parameters import format_values
-from tuning.progress import say
 from tuning.search import Search
 from tuning.trial import Trial
 from tuning.trial import read as read_trial
@@ -30,17 +30,16 @@ def update(search: Search) -> list[Trial]:
     return trials
 
 
-def conclude(search: Search) -> int:
+def conclude(search: Search) -> None:
     """At the end of a search: pictures, no more weights than asked, a table.
 
-    Returns the exit status, which is 1 where no trial has a score.
+    Raises Incomplete where no trial has a score.
     """
     trials = update(search)
     remove_weights(search, trials)
     print(f"\n{table(search, trials)}\n")
     if not ranked(search, trials):
-        say(f"error: {_without_a_score(search, trials)}")
-        return 1
+        raise Incomplete(_without_a_score(search, trials))
     picture = search.folder / "scores.png"
     pictures.draw(search, trials, picture)
     print(
@@ -50,7 +49,6 @@ def conclude(search: Search) -> int:
         f"--config {search.folder / 'best.json'}\n"
         f"tensorboard: tensorboard --logdir {search.folder}"
     )
-    return 0
 
 
 def _without_a_score(search: Search, trials: list[Trial]) -> str:

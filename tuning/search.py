@@ -4,11 +4,14 @@ import dataclasses
 import json
 from pathlib import Path
 
+from applications import epochs
 from applications import files
 from applications import runs
 from applications import settings
 from applications.task import load_data
 from applications.task import load_task
+from keras_fusion import distribution
+from keras_fusion import tf_config
 from tuning import chief
 from tuning import damage
 from tuning.flags import MAY_DIFFER
@@ -52,21 +55,12 @@ def _folder_of_tasks(start: settings.Settings) -> Path:
 
 def begin(task: str, flags: Flags, start: settings.Settings) -> Search:
     """Checks everything and writes, or compares with, `search.json`."""
-    if flags.algorithm == "nsga2" and flags.workers > 1:
-        raise ValueError(
-            "--algorithm nsga2 runs one trial at a time, received "
-            f"--workers {flags.workers}: drop it"
-        )
-    if flags.algorithm == "nsga2" and chief.role():
-        raise ValueError(
-            "--algorithm nsga2 runs one trial at a time, without a chief: "
-            f"unset {chief.ROLE}, {chief.HOST} and {chief.PORT}"
-        )
+    if flags.algorithm == "nsga2":
+        _check_is_alone(flags)
     search = Search(task, flags, start, load(task, flags.space))
     search.space.check(start)
     declared = search.space.declare()
-    # Both a check of the space and of the data.
-    load_data(load_task(task), search.space.changed(declared.values, start))
+    _check_trains(task, search.space.changed(declared.values, start))
     file = search.folder / "search.json"
     content = _content(search, declared.get_config()["space"])
     if file.is_file():
@@ -74,6 +68,33 @@ def begin(task: str, flags: Flags, start: settings.Settings) -> Search:
     else:
         files.write_json(file, content)
     return search
+
+
+def _check_is_alone(flags: Flags) -> None:
+    if flags.workers > 1:
+        raise ValueError(
+            "--algorithm nsga2 runs one trial at a time, received "
+            f"--workers {flags.workers}: drop it"
+        )
+    if chief.role():
+        raise ValueError(
+            "--algorithm nsga2 runs one trial at a time, without a chief: "
+            f"unset {chief.ROLE}, {chief.HOST} and {chief.PORT}"
+        )
+
+
+def _check_trains(task: str, config: settings.Settings) -> None:
+    """Raises ValueError for what would make every trial a failed one."""
+    data = load_data(load_task(task), config)
+    count = data.sizes[data.first("train")]
+    data.first("validation", "test")
+    if count is not None:
+        epochs.check_batch(count, config.batch_size)
+    # Trials start theirs themselves.
+    if config.strategy == "one":
+        distribution.get_strategy(config.strategy, config.devices)
+    if config.strategy == "multi_worker":
+        tf_config.check()
 
 
 def _content(search: Search, declared: list[dict]) -> dict:

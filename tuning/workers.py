@@ -29,28 +29,25 @@ POLL_SECONDS = 0.5
 MAX_RESTARTS = 4
 
 
-def run(search: Search, arguments: Sequence[str]) -> int:
-    """Searches to the end; `arguments` are those of this very command.
-
-    Returns the exit status.
-    """
+def run(search: Search, arguments: Sequence[str]) -> None:
+    """Searches to the end; `arguments` are those of this very command."""
     role = chief.role()
     # What is damaged is said before anything changes.
     results.read(search)
     if role == "worker":
         _work(search)
-        return 0
+        return
     if role is None and search.flags.workers > 1:
         _start_all(search, arguments)
-        return results.conclude(search)
+        results.conclude(search)
+        return
     if role == "chief":
         chief.check_can_listen()
         say(f"chief at {chief.address()}, waiting for workers")
     with files.lock(search.folder / "oracle"):
         _search(search)
-        if os.environ.get(chief.ROLE) == LOCAL_CHIEF:
-            return 0
-        return results.conclude(search)
+        if os.environ.get(chief.ROLE) != LOCAL_CHIEF:
+            results.conclude(search)
 
 
 def _search(search: Search) -> None:

@@ -9,13 +9,12 @@ DIR/validation/...            optional: else blocks of train are held out
 DIR/test/...                  optional
 ```
 
-Headers are read for every file before anything else happens, pixels when an
-example is asked for. Whatever does not fit is one `ValueError` that names the
+`val/`, `valid/` and `dev/` are `validation/` too, in any case. Headers are read
+for every file before anything else happens, pixels when an example is asked
+for. Whatever does not fit is one `ValueError` that names the
 file.
 """
 
-import re
-from collections.abc import Iterable
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -23,12 +22,16 @@ from typing import NamedTuple
 import numpy as np
 
 from applications import files
+from applications.datasets import file_tree
+from applications.datasets.file_tree import LeftOut
+from applications.datasets.file_tree import listing
+from applications.datasets.file_tree import natural_order
 from applications.inputs import image as images
 from applications.inputs import mask as masks
 from applications.inputs.image import as_color
 from applications.inputs.mask import IGNORE
 
-SPLITS = ("train", "validation", "test")
+CLASSES = "classes.txt"
 LABEL = "label"
 
 
@@ -42,38 +45,48 @@ class Example(NamedTuple):
     channels: dict[str, int]
 
 
+class Scan(NamedTuple):
+    """What is in a folder of splits."""
+
+    splits: dict[str, tuple[Example, ...]]
+    notes: tuple[str, ...]
+    """What was left out, and how a validation part was made."""
+
+
 def has_splits(root: str | Path) -> bool:
-    return any((Path(root) / split).is_dir() for split in SPLITS)
+    return bool(file_tree.find_splits(Path(root), LeftOut(Path(root))))
 
 
-def scan(
-    root: str | Path, modalities: Sequence[str], block: int = 12
-) -> dict[str, tuple[Example, ...]]:
+def scan(root: str | Path, modalities: Sequence[str], block: int = 12) -> Scan:
     """The labeled examples of every split that `root` has.
 
     Without `validation/`, every fifth block of `block` consecutive ids of
     `train/` becomes it: neighbors in a recording can be near-copies, so a
     random choice would let the validation part leak into training.
     """
-    root = Path(root)
-    splits = {
-        split: scan_split(root / split, modalities)
-        for split in SPLITS
-        if (root / split).is_dir()
-    }
-    if not splits:
+    root, left_out = Path(root), LeftOut(Path(root))
+    parts = file_tree.find_splits(root, left_out)
+    if not parts:
         raise ValueError(
-            f"{root} has no {'/, '.join(SPLITS)}/ folder; it holds "
-            f"{_listing(root)}. Expected "
-            f"{root / 'train' / modalities[0]}/<id>.png and so on."
+            f"{root} has no {'/, '.join(file_tree.SPLITS)}/ folder; it holds "
+            f"{listing(root)}. Expected "
+            f"{root / 'train' / modalities[0]}/<id>.png and so on"
         )
+    if "test" in parts and not (parts["test"] / LABEL).is_dir():
+        left_out.add(parts.pop("test"), f"a test part without {LABEL}/")
+    splits = {
+        name: scan_split(folder, modalities, left_out)
+        for name, folder in parts.items()
+    }
     _check_channels(splits)
+    notes = left_out.lines()
     if "train" in splits and "validation" not in splits:
         kept, held = hold_out(splits["train"], block)
         splits["train"] = kept
         if held:
             splits["validation"] = held
-    return splits
+            notes = ("validation is every fifth block of train", *notes)
+    return Scan(splits, notes)
 
 
 def hold_out(examples: Sequence, block: int = 12) -> tuple[tuple, tuple]:
@@ -90,48 +103,71 @@ def hold_out(examples: Sequence, block: int = 12) -> tuple[tuple, tuple]:
 
 
 def scan_split(
-    folder: str | Path, modalities: Sequence[str], labeled: bool = True
+    folder: Path,
+    modalities: Sequence[str],
+    left_out: LeftOut,
+    problems: list[str] | None = None,
 ) -> tuple[Example, ...]:
-    """The examples of one split in the natural order of their ids."""
-    folder = Path(folder)
+    """The examples of one split in the natural order of their ids.
+
+    With a list for `problems` they need no labels; those that do not fit are
+    left out, and the list says why.
+    """
+    labeled = problems is None
     names = (*modalities, LABEL) if labeled else tuple(modalities)
-    files = {name: _files_by_id(folder, name) for name in names}
+    for path in file_tree.entries(folder, left_out):
+        if path.name not in (*names, LABEL):
+            reason = "folders of no modality that was asked for"
+            left_out.add(path, reason if path.is_dir() else "beside folders")
+    files = {name: _files_by_id(folder, name, left_out) for name in names}
     ids = set().union(*files.values())
     if not ids:
         raise ValueError(
             f"{folder} is empty: {folder / names[0]} holds no "
-            f"{', '.join(images.EXTENSIONS)} file."
+            f"{', '.join(images.EXTENSIONS)} file"
         )
-    _check_partners(folder, files, ids)
-    return tuple(
-        _example(identifier, files, labeled)
-        for identifier in sorted(ids, key=natural_order)
-    )
+    examples = []
+    for identifier in sorted(ids, key=natural_order):
+        try:
+            _check_partners(folder, files, identifier)
+            examples.append(_example(identifier, files, labeled))
+        except ValueError as error:
+            if problems is None:
+                raise
+            problems.append(str(error))
+    return tuple(examples)
 
 
-def natural_order(identifier: str) -> list[tuple[int, int, str]]:
-    """Sort key under which `frame9` comes before `frame10`."""
-    parts = re.findall(r"[0-9]+|[^0-9]+", identifier)
-    return [
-        (0, int(part), part) if part[0] in "0123456789" else (1, 0, part)
-        for part in parts
-    ]
-
-
-def class_names(root: str | Path) -> tuple[str, ...]:
-    """The names in `classes.txt`, or one made up for each label value."""
-    root = Path(root)
-    listed = root / "classes.txt"
+def class_names(root: str | Path) -> tuple[str, ...] | None:
+    """The names in `classes.txt`; None where there is no such file."""
+    listed = Path(root) / CLASSES
     if not listed.is_file():
-        return tuple(f"class {value}" for value in range(_count_classes(root)))
+        return None
     lines = files.read_text(listed).splitlines()
     names = tuple(line.strip() for line in lines if line.strip())
     if not 0 < len(names) <= IGNORE or len(set(names)) < len(names):
         raise ValueError(
             f"{listed} must hold 1 to {IGNORE} different names, one a line; "
-            f"it holds {len(names)}, {len(set(names))} of them different."
+            f"it holds {len(names)}, {len(set(names))} of them different"
         )
     return names
+
+
+def numbered_classes(
+    splits: dict[str, tuple[Example, ...]],
+) -> tuple[str, ...]:
+    """A name for each number up to the highest in any mask."""
+    highest = 0
+    for example in (e for split in splits.values() for e in split):
+        indices = masks.read_indices(example.label)
+        known = indices[indices != IGNORE]
+        highest = max(highest, int(known.max(initial=0)))
+        if highest >= IGNORE:
+            raise ValueError(
+                f"{example.label} holds the label {highest}; expected 0 to "
+                f"{IGNORE - 1}, or {IGNORE} for pixels to ignore"
+            )
+    return tuple(f"class {value}" for value in range(highest + 1))
 
 
 class PairedFolder(Sequence):
@@ -156,53 +192,44 @@ class PairedFolder(Sequence):
         return arrays
 
 
-def _listing(folder: Path) -> str:
-    if not folder.is_dir():
-        return "nothing (there is no such folder)"
-    names = sorted(p.name for p in folder.iterdir() if p.name[0] != ".")
-    return ", ".join(names[:12]) + (", ..." if names[12:] else "") or "nothing"
-
-
-def _files_by_id(folder: Path, name: str) -> dict[str, Path]:
+def _files_by_id(folder: Path, name: str, left_out: LeftOut) -> dict[str, Path]:
     if not (folder / name).is_dir():
         raise ValueError(
-            f"{folder} has no folder {name}/; it holds {_listing(folder)}. "
-            "Name the modalities that are there (--modalities), or add it."
+            f"{folder} has no folder {name}/; it holds {listing(folder)}. "
+            "Its folders have to be named as the modalities, and label"
         )
     allowed = masks.EXTENSIONS if name == LABEL else images.EXTENSIONS
     files: dict[str, Path] = {}
-    for path in sorted((folder / name).iterdir()):
-        if path.name[0] == "." or path.suffix.lower() not in images.EXTENSIONS:
+    for path in file_tree.entries(folder / name, left_out):
+        if path.suffix.lower() not in images.EXTENSIONS:
+            left_out.add(path, "not images")
             continue
         if path.suffix.lower() not in allowed:
             raise ValueError(
-                f"{path}: a mask must be lossless, {' or '.join(allowed)}."
+                f"{path}: a mask must be lossless, one of {', '.join(allowed)}"
             )
         if path.stem in files:
             raise ValueError(
                 f"{path} and {files[path.stem].name} have the same id "
-                f"{path.stem!r}; keep one of them."
+                f"{path.stem!r}; keep one of them"
             )
         files[path.stem] = path
     return files
 
 
 def _check_partners(
-    folder: Path, files: dict[str, dict[str, Path]], ids: Iterable[str]
+    folder: Path, files: dict[str, dict[str, Path]], identifier: str
 ) -> None:
-    for identifier in sorted(ids, key=natural_order):
-        missing = [name for name in files if identifier not in files[name]]
-        if missing:
-            present = next(
-                by_id[identifier]
-                for by_id in files.values()
-                if identifier in by_id
-            )
-            raise ValueError(
-                f"{present} has no partner in {folder / missing[0]}/: "
-                f"expected a file {identifier} with one of "
-                f"{', '.join(images.EXTENSIONS)}."
-            )
+    missing = [name for name in files if identifier not in files[name]]
+    if missing:
+        present = next(
+            by_id[identifier] for by_id in files.values() if identifier in by_id
+        )
+        raise ValueError(
+            f"{present} has no partner in {folder / missing[0]}/: "
+            f"expected a file {identifier} with one of "
+            f"{', '.join(images.EXTENSIONS)}"
+        )
 
 
 def _example(
@@ -216,7 +243,7 @@ def _example(
             raise ValueError(
                 f"{paths[name]} is {_size_text(header)}, but {paths[first]} is "
                 f"{_size_text(headers[first])} (height x width); the images "
-                "of an example must be aligned pixel by pixel."
+                "of an example must be aligned pixel by pixel"
             )
     label = paths.pop(LABEL) if labeled else None
     channels = {name: headers[name].channels for name in paths}
@@ -234,22 +261,5 @@ def _check_channels(splits: dict[str, tuple[Example, ...]]) -> None:
             if as_color(example.channels[name]) != as_color(count):
                 raise ValueError(
                     f"{example.images[name]} has {example.channels[name]} "
-                    f"channels, but {examples[0].images[name]} has {count}."
+                    f"channels, but {examples[0].images[name]} has {count}"
                 )
-
-
-def _count_classes(root: Path) -> int:
-    highest = 0
-    for split in SPLITS:
-        if not (root / split).is_dir():
-            continue
-        for path in _files_by_id(root / split, LABEL).values():
-            label = masks.read_indices(path)
-            known = label[label != IGNORE]
-            highest = max(highest, int(known.max(initial=0)))
-    if highest >= IGNORE:
-        raise ValueError(
-            f"{root} has a label of {highest}; expected 0 to {IGNORE - 1}, "
-            f"or {IGNORE} for pixels to ignore."
-        )
-    return highest + 1

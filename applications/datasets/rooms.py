@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
-from applications.datasets.paired_folder import SPLITS
+from applications.datasets.file_tree import SPLITS
 from applications.datasets.preparation import prepare_once
 from applications.datasets.ray_casting import Picture
 from applications.datasets.ray_casting import render

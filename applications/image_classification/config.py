@@ -38,7 +38,7 @@ class Config(settings.Settings):
     classes: settings.Names = ()
     """Names of the classes. Empty: as the data has them."""
     image_shape: Annotated[
-        tuple[settings.Count, ...], AfterValidator(_is_shape)
+        tuple[settings.Size, ...], AfterValidator(_is_shape)
     ] = ()
     """Height, width and channels (1 or 3) to which images are brought.
     Empty: as the data has them."""
@@ -62,22 +62,22 @@ class Config(settings.Settings):
     ) = "locally_connected"
     sides: settings.Numbers = (1, 2)
     """Poolings behind which side branches leave."""
-    side_kernel_size: settings.Count = 1
+    side_kernel_size: settings.Size = 1
     """Window of the side branches' convolutions."""
     published: Literal["no", "cifar10", "cifar100", "imagenet"] = "no"
     """Sizes, starts and quirks of the network that was released for this
     set; of plain and network_in_network."""
 
-    widths: settings.Counts = (16, 32, 32)
+    widths: settings.Sizes = (16, 32, 32)
     """Filters of each group of convolutions of plain; the first is that of
     the stem of squeeze_excite networks."""
-    convolutions: settings.Count = 2
+    convolutions: settings.Depth = 2
     """Convolutions in each group of plain."""
-    branch_width: settings.Count = 32
+    branch_width: settings.Size = 32
     """Channels of each branch of plain."""
-    blocks: settings.Counts = (1, 1, 1)
+    blocks: settings.Depths = (1, 1, 1)
     """Bottlenecks in each stage of squeeze_excite_resnet."""
-    scale: settings.Positive = 0.125
+    scale: Annotated[float, Field(ge=1e-3, le=16)] = 0.125
     """Factor on the filters of squeeze_excite_inception."""
     ratio: settings.NonNegativeInt = 16
     """Channels for each unit behind the gates; 0 is without gates."""

@@ -12,10 +12,13 @@ import numpy as np
 import tensorflow as tf
 
 from applications import epochs
+from applications import findings
+from applications.findings import Findings
 from applications.image_classification import sources
 from applications.image_classification.config import Config
 from applications.image_classification.config import output_names
 from applications.image_classification.sources import Split
+from applications.inputs.image import in_words
 from applications.task import Data
 
 # In gray levels, red, green, blue.
@@ -39,9 +42,23 @@ def load_data(config: Config) -> Data:
     )
     return Data(
         config,
-        source.splits,
-        lambda epoch: _training(source.splits["train"](), config, epoch),
-        lambda name: _evaluation(source.splits[name](), config),
+        source.sizes,
+        lambda epoch: _training(source.read("train"), config, epoch),
+        lambda name: _evaluation(source.read(name), config),
+        lambda name: _look(source.read(name), config),
+        source.notes,
+    )
+
+
+def _look(split: Split, config: Config) -> Findings:
+    """Size and values of the images, and examples of each class."""
+    rows = findings.some(len(split.labels))
+    counts = np.bincount(split.labels, minlength=len(config.classes))
+    return Findings(
+        len(split.labels),
+        {"image": in_words(split.images[rows])},
+        dict(zip(config.classes, counts.tolist(), strict=True)),
+        looked_at=len(rows),
     )
 
 

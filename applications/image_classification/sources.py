@@ -20,7 +20,7 @@ import tensorflow_datasets as tfds
 from applications.datasets import class_folders
 from applications.datasets import digits
 from applications.datasets.class_folders import ImageFiles
-from applications.datasets.paired_folder import SPLITS
+from applications.datasets.file_tree import SPLITS
 from applications.datasets.preparation import prepare_once
 from applications.image_classification.config import DIGITS
 from applications.image_classification.config import Config
@@ -44,8 +44,12 @@ class Source(NamedTuple):
     classes: tuple[str, ...]
     image_shape: tuple[int, ...]
     """Of all images, or to which they are brought."""
-    splits: dict[str, Callable[[], Split]]
-    """Every split that there is, read when it is called; images are uint8."""
+    sizes: dict[str, int | None]
+    """Examples of every split; None where they are counted when it is read."""
+    read: Callable[[str], Split]
+    """A split, read once; images are uint8."""
+    notes: tuple[str, ...] = ()
+    """What was left out, and how a validation part was made."""
 
 
 def find(config: Config) -> Source:
@@ -62,45 +66,46 @@ def _of_digits(config: Config) -> Source:
     shape = config.image_shape or (8, 8, 1)
     parts = digits.load()
 
+    @functools.cache
     def read(name: str) -> Split:
         part = parts[name]
         return _limited(
             name, Split(_resized(part.images, shape), part.labels), config
         )
 
-    return Source(
-        digits.CLASSES,
-        shape,
-        {name: functools.partial(read, name) for name in parts},
-    )
+    sizes = {name: len(part.labels) for name, part in parts.items()}
+    return Source(digits.CLASSES, shape, sizes, read)
 
 
 def _of_folder(config: Config) -> Source:
-    classes = class_folders.class_names(config.data_dir)
-    known = set(classes) <= set(config.classes)
-    parts = class_folders.scan(
-        config.data_dir, config.classes if known else classes, config.held_out
+    classes, parts, notes = class_folders.scan(
+        config.data_dir, config.held_out, config.classes
     )
     if config.limit and "train" in parts:
         kept = first_of_each(parts["train"].labels, config.limit)
         parts["train"] = class_folders.chosen(parts["train"], kept)
-    natural = class_folders.shape_of(next(iter(parts.values())).files[0])
-    shape = config.image_shape or natural
+    files = [path for part in parts.values() for path in part.files]
+    every = -(-len(files) // class_folders.LOOKED_AT)
+    shape = config.image_shape or class_folders.common_shape(files[::every])
 
+    @functools.cache
     def read(name: str) -> Split:
         part = parts[name]
-        images = ImageFiles(part.files, shape, resized=shape != natural)
+        resized = bool(config.image_shape)
+        images = ImageFiles(part.files, shape, resized)
         return Split(_decoded(images), part.labels)
 
-    return Source(
-        classes, shape, {name: functools.partial(read, name) for name in parts}
-    )
+    sizes = {name: len(part.files) for name, part in parts.items()}
+    return Source(classes, shape, sizes, read, notes)
 
 
 def _of_builder(builder: tfds.core.DatasetBuilder, config: Config) -> Source:
     features = _checked_features(builder)
     shape = config.image_shape or _fixed_shape(builder)
-    names = _builder_parts(builder, shape)
+    sizes = _builder_parts(builder, shape)
+    divides = (
+        "train" in sizes and "validation" not in sizes and config.held_out > 0
+    )
 
     @functools.cache
     def divided() -> dict[str, Split]:
@@ -111,21 +116,18 @@ def _of_builder(builder: tfds.core.DatasetBuilder, config: Config) -> Source:
             for name, rows in (("train", kept), ("validation", held))
         }
 
+    @functools.cache
     def read(name: str) -> Split:
         if divides and name != "test":
             return _limited(name, divided()[name], config)
         return _limited(name, _in_memory(builder, name, shape), config)
 
-    divides = (
-        "train" in names and "validation" not in names and config.held_out > 0
-    )
+    notes: tuple[str, ...] = ()
     if divides:
-        names = [*names, "validation"]
-    return Source(
-        tuple(features["label"].names),
-        shape,
-        {name: functools.partial(read, name) for name in names},
-    )
+        every = class_folders.every(config.held_out)
+        sizes |= {"train": None, "validation": None}
+        notes = (f"validation is 1 in {every} of train",)
+    return Source(tuple(features["label"].names), shape, sizes, read, notes)
 
 
 def first_of_each(labels: np.ndarray, limit: int) -> np.ndarray:
@@ -145,7 +147,6 @@ def _limited(name: str, split: Split, config: Config) -> Split:
 
 def _decoded(files: ImageFiles) -> np.ndarray | ImageFiles:
     if len(files) * np.prod(files.shape) > MEMORY_BYTES:
-        files.check()
         return files
     return files[np.arange(len(files))]
 
@@ -163,8 +164,9 @@ def _builder(
             lambda: tfds.builder(config.dataset, data_dir=TFDS_DIR)
         )
     except Exception as error:
+        reason = str(error).strip().splitlines()[0][:200]
         raise ValueError(
-            f"the TFDS set {config.dataset!r} could not be loaded ({error}); "
+            f"the TFDS set {config.dataset!r} could not be loaded ({reason}); "
             f"give the name of a set that can be downloaded, {DIGITS}, or "
             "--data-dir"
         ) from error
@@ -200,20 +202,19 @@ def _fixed_shape(
 
 def _builder_parts(
     builder: tfds.core.DatasetBuilder, shape: tuple[int, ...]
-) -> list[str]:
-    """The names of the splits, whose images must fit into memory."""
+) -> dict[str, int]:
+    """Examples of the splits, whose images must fit into memory."""
     infos = builder.info.splits
-    names = [name for name in SPLITS if name in infos]
-    count = sum(infos[name].num_examples for name in names)
-    size = count * int(np.prod(shape))
-    if not names or size > MEMORY_BYTES:
+    sizes = {name: infos[name].num_examples for name in SPLITS if name in infos}
+    size = sum(sizes.values()) * int(np.prod(shape))
+    if not sizes or size > MEMORY_BYTES:
         raise ValueError(
             f"{builder.name} has the splits {', '.join(infos)} and "
             f"{size / 2**30:.1f} GiB of images; expected {', '.join(SPLITS)} "
             f"and no more than {MEMORY_BYTES / 2**30:.0f} GiB; larger sets "
             "are read from folders of classes"
         )
-    return names
+    return sizes
 
 
 def _in_memory(

@@ -6,6 +6,7 @@ rule holds for every file: whole numbers are counts of a sensor, from 0 to
 become float32. What does not fit is refused.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,16 @@ from PIL import Image
 from PIL import ImageDraw
 from PIL import ImageFile
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".npy")
+# Twice as many pixels are refused: 1.6 GB in color.
+Image.MAX_IMAGE_PIXELS = 2**28
+PICTURES = (
+    *(".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg"),
+    *(".png", ".tif", ".tiff", ".webp"),
+)
+EXTENSIONS = (*PICTURES, ".npy")
+GRAY_MODES = ("1", "L", "LA")
+# Of TIFF.
+BITS_PER_SAMPLE = 258
 # Of EXIF: where the first row and column of a stored image belong.
 ORIENTATION = 0x0112
 ORIENTATIONS = {
@@ -62,19 +72,26 @@ def read_header(path: Path) -> Header:
         shape = open_array(path).shape
         return Header(shape[:2], shape[2] if len(shape) == 3 else 1)
     with open_image(path) as image:
-        gray = image.mode in ("1", "L", "LA") or image.mode[0] == "I"
+        gray = image.mode in GRAY_MODES or image.mode[0] in "IF"
         return Header(upright_size(image), 1 if gray else 3)
 
 
 def read(path: Path) -> np.ndarray:
     """One image as (height, width, channels), uint8, uint16 or float32."""
     if path.suffix.lower() == ".npy":
-        return _read_array(path)
-    if is_16_bit(path):
-        with open_image(path) as image:
-            return upright(_read_16_bit(path), image)
+        return _numbers(open_array(path), path)
     image = decode(path)
-    if image.mode in ("1", "L", "LA"):
+    depth = bits(image, path)
+    if image.format == "PNG" and depth == 16:
+        return upright(_read_16_bit(path), image)
+    if image.mode[0] in "IF":
+        return upright(_numbers(np.asarray(image), path), image)
+    if depth > 8:
+        raise ValueError(
+            f"{path} has {depth} bits a channel in color; expected 8, or 16 in "
+            "a PNG or NPY file"
+        )
+    if image.mode in GRAY_MODES:
         return upright(np.asarray(image.convert("L"))[..., None], image)
     return upright(np.asarray(image.convert("RGB")), image)
 
@@ -144,6 +161,23 @@ def three_channels(image: np.ndarray) -> np.ndarray:
     return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
 
 
+def in_words(arrays: Iterable[np.ndarray]) -> str:
+    """Sizes, channels and values of images of one modality."""
+    shapes, kinds, low, high = set(), set(), [], []
+    for array in arrays:
+        shapes.add(array.shape)
+        kinds.add(array.dtype.name)
+        low.append(array.min())
+        high.append(array.max())
+    sizes = [" x ".join(map(str, shape[:2])) for shape in sorted(shapes)]
+    size = sizes[0] if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    channels = " or ".join(map(str, sorted({shape[2] for shape in shapes})))
+    return (
+        f"{size} pixels, {channels} channels, {' or '.join(sorted(kinds))} "
+        f"from {min(low):.6g} to {max(high):.6g}"
+    )
+
+
 def displayed(image: np.ndarray) -> np.ndarray:
     """A standardized image, its middle 98 % stretched over uint8."""
     image = image[..., :3]
@@ -175,12 +209,24 @@ def panel(columns: list[tuple[str, list[np.ndarray]]]) -> np.ndarray:
 
 
 def open_image(path: Path) -> ImageFile.ImageFile:
+    """An image whose pixels are not decoded yet."""
     try:
-        return Image.open(path)
+        image = Image.open(path)
     except Image.DecompressionBombError as error:
-        raise ValueError(f"{path} is too large: {error}") from error
+        raise ValueError(
+            f"{path} is too large ({error}); make it smaller first"
+        ) from error
     except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"{path} could not be read as an image.") from error
+        raise ValueError(
+            f"{path} could not be read as an image; replace it, or take it away"
+        ) from error
+    # Cameras put a preview behind a picture and call it MPO.
+    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+        image.close()
+        raise ValueError(
+            f"{path} holds {image.n_frames} pictures; expected one a file"
+        )
+    return image
 
 
 def decode(path: Path) -> ImageFile.ImageFile:
@@ -189,60 +235,67 @@ def decode(path: Path) -> ImageFile.ImageFile:
             image.load()
         except (OSError, SyntaxError, ValueError) as error:
             raise ValueError(
-                f"{path} is damaged or cut short: {error}"
+                f"{path} is damaged or cut short ({error}); replace it, or "
+                "take it away"
             ) from error
         return image
+
+
+def bits(image: Image.Image, path: Path) -> int:
+    """Bits of a channel as they are stored.
+
+    Pillow cuts 16-bit color down to 8 bits in silence.
+    """
+    if image.format == "TIFF":
+        return max(image.tag_v2.get(BITS_PER_SAMPLE, (1,)))
+    if image.format == "PNG":
+        with path.open("rb") as file:
+            return file.read(25)[24]
+    return 32 if image.mode[0] in "IF" else 8
 
 
 def open_array(path: Path) -> np.ndarray:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{path} could not be read as an array.") from error
+        raise ValueError(
+            f"{path} could not be read as an array of numbers; save it with "
+            "numpy.save"
+        ) from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise ValueError(
+            f"{path} is a NPZ archive; expected one array, saved with "
+            "numpy.save"
+        )
     numeric = array.dtype.kind in "fui"
     if not numeric or array.ndim not in (2, 3) or 0 in array.shape:
         raise ValueError(
             f"{path} is {array.dtype} of shape {array.shape}; expected numbers "
-            "of shape (height, width) or (height, width, channels)."
+            "of shape (height, width) or (height, width, channels)"
         )
     return array
 
 
-def _read_array(path: Path) -> np.ndarray:
-    array = open_array(path)
+def _numbers(array: np.ndarray, path: Path) -> np.ndarray:
+    """Counts or metric values by the rule of all files."""
     if array.dtype.kind == "f":
         with np.errstate(over="ignore"):
             array = array.astype("float32")
         if not np.isfinite(array).all():
             raise ValueError(
                 f"{path} holds values that are not finite in single "
-                "precision; write 0 for missing."
+                "precision; write 0 for missing"
             )
     elif array.dtype != "uint8":
         if array.min() < 0 or array.max() > MOST:
             raise ValueError(
                 f"{path} holds whole numbers from {array.min()} to "
-                f"{array.max()}; expected counts from 0 to {MOST}. Save "
-                "measurements as floats."
+                f"{array.max()}; expected counts from 0 to {MOST}; save "
+                "measurements as floats"
             )
         array = array.astype("uint16")
     return np.array(array).reshape(*array.shape[:2], -1)
-
-
-def png_format(path: Path) -> tuple[int, int] | None:
-    """Bit depth and color type, 0 for gray, of a PNG; None: it is not one.
-
-    Pillow tells neither: it cuts 16-bit color down to 8 bits in silence.
-    """
-    with path.open("rb") as file:
-        start = file.read(26)
-    is_png = start[:4] == b"\x89PNG" and len(start) == 26
-    return (start[24], start[25]) if is_png else None
-
-
-def is_16_bit(path: Path) -> bool:
-    depth, _ = png_format(path) or (8, 0)
-    return depth == 16
 
 
 def _read_16_bit(path: Path) -> np.ndarray:
@@ -251,6 +304,8 @@ def _read_16_bit(path: Path) -> np.ndarray:
     try:
         image = tf.io.decode_png(path.read_bytes(), dtype="uint16")
     except tf.errors.InvalidArgumentError as error:
-        raise ValueError(f"{path} is damaged or cut short.") from error
+        raise ValueError(
+            f"{path} is damaged or cut short; replace it, or take it away"
+        ) from error
     image = image.numpy()
     return image[..., : 1 if image.shape[-1] < 3 else 3]

@@ -8,7 +8,10 @@ from PIL import Image
 from applications.inputs import image as images
 
 IGNORE = 255
-EXTENSIONS = (".png", ".npy")
+EXTENSIONS = (".bmp", ".npy", ".png", ".tif", ".tiff")
+LOSSY = ("jpeg", "tiff_jpeg", "webp")
+# Of TIFF: gray levels are stored the other way round.
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
 
 
 def read(path: Path, num_classes: int) -> np.ndarray:
@@ -19,7 +22,7 @@ def read(path: Path, num_classes: int) -> np.ndarray:
         raise ValueError(
             f"{path} holds the label {label[wrong].flat[0]}; expected 0 to "
             f"{num_classes - 1} ({num_classes} classes) or {IGNORE} for "
-            "pixels to ignore. List every class in classes.txt."
+            "pixels to ignore; list every class in classes.txt"
         )
     return label.astype("uint8")
 
@@ -34,19 +37,29 @@ def read_indices(path: Path) -> np.ndarray:
         received = f"{array.dtype} of shape {array.shape}"
     else:
         image = images.decode(path)
-        if image.mode in ("1", "L", "P") or image.mode[0] == "I":
-            indices = np.asarray(image) // _stretch(path)
+        lossy = image.info.get("compression") in LOSSY
+        inverted = _tag(image, PHOTOMETRIC) == WHITE_IS_ZERO
+        flat = image.mode in ("1", "L", "P") or image.mode[0] == "I"
+        if flat and not lossy and not inverted:
+            indices = np.asarray(image) // _stretch(image, path)
             return images.upright(indices, image)
-        received = f"an image of mode {image.mode}"
+        received = f"{image.format} of mode {image.mode}"
+        received += ", lossy" * lossy + ", stored inverted" * inverted
     raise ValueError(
         f"{path} is {received}; a mask holds one class index a pixel: a "
-        "palette or gray PNG, or whole numbers of shape (height, width)."
+        "palette or gray PNG, or whole numbers of shape (height, width)"
     )
 
 
-def _stretch(path: Path) -> int:
+def _stretch(image: Image.Image, path: Path) -> int:
     """What Pillow multiplies gray levels of 2 and 4 bits by."""
-    return {(2, 0): 85, (4, 0): 17}.get(images.png_format(path), 1)
+    if image.mode != "L":
+        return 1
+    return {2: 85, 4: 17}.get(images.bits(image, path), 1)
+
+
+def _tag(image: Image.Image, number: int) -> int | None:
+    return image.tag_v2.get(number) if image.format == "TIFF" else None
 
 
 def resize(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:

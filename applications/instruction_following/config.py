@@ -43,38 +43,38 @@ class Config(settings.Settings):
     """Words that the agent knows. Empty: those of the training texts."""
     boards: settings.Count = 32000
     """Generated training boards of the mini world."""
-    text_length: settings.Count = 80
+    text_length: settings.Size = 80
     """Words of a text that are read; what is longer is cut off."""
     word_dropout: settings.Share = 0.0
     """Share of training words that are made unknown."""
     mirror: bool = False
     """Mirror training boards in both directions, and the words with them."""
 
-    resolution: Annotated[int, Field(ge=8)] = 20
+    resolution: Annotated[int, Field(ge=8, le=1024)] = 20
     """Height and width of the pictures in pixels."""
-    frames: settings.Count = 1
+    frames: settings.Depth = 1
     """Pictures that a policy sees, the present one and those before it."""
     coordinates: bool = True
     """Tell a policy's fusion rows and columns of the map's cells."""
-    filters: settings.Counts = (32, 32)
+    filters: settings.Sizes = (32, 32)
     """Of the convolutions; a planner's all have the first number."""
-    kernel_sizes: settings.Counts = (4, 3)
+    kernel_sizes: settings.Sizes = (4, 3)
     """Of a policy's convolutions."""
-    strides: settings.Counts = (4, 1)
+    strides: settings.Sizes = (4, 1)
     """Of a policy's convolutions."""
-    image_units: settings.Count = 128
+    image_units: settings.Size = 128
     """Width of the image vector."""
-    word_units: settings.Count = 32
+    word_units: settings.Size = 32
     """Width of the words' vectors."""
-    text_units: settings.Count = 64
+    text_units: settings.Size = 64
     """Units of the LSTM, of a planner's for each direction of reading."""
-    joint_units: settings.Count = 128
+    joint_units: settings.Size = 128
     """Width of the joint vector."""
-    fusion_units: settings.Count = 32
+    fusion_units: settings.Size = 32
     """Width of the fused map, or rank."""
-    fusion_depth: settings.Count = 1
+    fusion_depth: settings.Depth = 1
     """Levels of the pyramid of "text_convolution"."""
-    fusion_glimpses: settings.Count = 2
+    fusion_glimpses: settings.Size = 2
     """Attention maps of "bilinear"."""
     fusion_activate_product: bool = True
     """Activate the product of the projections of "bilinear", or each
@@ -85,7 +85,7 @@ class Config(settings.Settings):
     """Start with weights as small as published."""
     goal_weight: settings.NonNegative = 0.0
     """Weight of the loss of a policy's goal head, which 0 leaves out."""
-    peaks: settings.Count = 6
+    peaks: settings.Size = 6
     """Of the mixture that is a planner's goal."""
     position_weight: settings.NonNegative = 1.0
     """Weight of the losses of the positions that a planner sees."""

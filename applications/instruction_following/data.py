@@ -8,12 +8,14 @@ Elements of the validation and test parts are whole episodes at their start.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from applications import epochs
+from applications.findings import Findings
 from applications.instruction_following import instructions
 from applications.instruction_following import sources
 from applications.instruction_following.config import Config
@@ -27,6 +29,7 @@ from applications.instruction_following.rendering import render
 from applications.instruction_following.rules import Rules
 from applications.instruction_following.rules import present
 from applications.instruction_following.rules import split_action
+from applications.reports import percent
 from applications.task import Data
 
 # Batches whose texts are sorted by length before they are cut apart.
@@ -47,10 +50,10 @@ MIRRORED = {
 class Parts(Data):
     """The data, whose validation part may be called dev too."""
 
-    def split(self, *names: str) -> tuple[str, tf.data.Dataset]:
-        if names == ("dev",):
-            return "dev", super().split("validation")[1]
-        return super().split(*names)
+    def first(self, *names: str) -> str:
+        return super().first(
+            *("validation" if name == "dev" else name for name in names)
+        )
 
 
 class Part:
@@ -101,14 +104,32 @@ def load_data(config: Config) -> Parts:
     words = config.words or source.vocabulary()
     config = dataclasses.replace(config, world=world, words=words)
 
+    @functools.cache
     def part(name: str) -> Part:
         return Part(source.splits[name](), config)
 
     return Parts(
         config,
-        source.splits,
+        dict.fromkeys(source.splits),
         lambda epoch: _training(part("train"), config, epoch),
         lambda name: _episodes(part(name), config),
+        lambda name: _look(part(name)),
+    )
+
+
+def _look(part: Part) -> Findings:
+    lengths = [len(tokens) for tokens in part.tokens]
+    known = set(part.config.words)
+    unknown = sum(word not in known for words in part.tokens for word in words)
+    return Findings(
+        len(lengths),
+        {
+            "boards": f"{len(part.episodes.start):,}, with up to "
+            f"{part.rules.num_blocks} blocks",
+            "text": f"{min(lengths)} to {max(lengths)} words, of which "
+            f"{percent(unknown / max(1, sum(lengths)))} are unknown and "
+            f"{part.config.text_length} are read",
+        },
     )
 
 

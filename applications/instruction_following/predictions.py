@@ -25,7 +25,11 @@ BATCH_SIZE = 64
 
 
 def predict(
-    model: keras.Model, config: Config, data_dir: Path, out: Path
+    model: keras.Model,
+    config: Config,
+    data_dir: Path,
+    out: Path,
+    problems: list[str],
 ) -> list[Path]:
     """Actions for every `*.json` of a folder.
 
@@ -41,9 +45,12 @@ def predict(
             "state and an instruction"
         )
     paths = []
-    # All of them, before the first is answered.
-    read = {file: _read(file, config) for file in questions}
-    for file, tasks in read.items():
+    for file in questions:
+        try:
+            tasks = _read(file, config)
+        except ValueError as error:
+            problems.append(str(error))
+            continue
         answers = []
         for first in range(0, len(tasks), BATCH_SIZE):
             answers += follow(model, config, tasks[first : first + BATCH_SIZE])

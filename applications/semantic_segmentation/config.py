@@ -29,6 +29,9 @@ def _zero_or_a_side(pixels: int) -> int:
     return pixels
 
 
+Several = Annotated[int, Field(ge=0, le=100)]
+
+
 @settings.settings
 class Config(settings.Settings):
     """Defaults train in minutes on two CPU cores."""
@@ -38,7 +41,7 @@ class Config(settings.Settings):
     learning_rate: settings.Positive = 1e-3
 
     modalities: Annotated[
-        settings.Names, Field(min_length=1), AfterValidator(_modalities)
+        settings.FolderNames, Field(min_length=1), AfterValidator(_modalities)
     ] = ("rgb", "depth")
     """Folders, or features of the data set, that hold the aligned images."""
     classes: settings.Names = ()
@@ -61,9 +64,9 @@ class Config(settings.Settings):
     frozen_statistics: bool = False
     """Keep the normalizations' moving statistics as they are."""
 
-    blocks: settings.Counts = (1, 1, 1, 1)
+    blocks: settings.Depths = (1, 1, 1, 1)
     """Bottlenecks in each stage of the encoder."""
-    width: settings.Count = 16
+    width: Annotated[int, Field(ge=1, le=512)] = 16
     """Filters of the first stage; each stage has twice as many."""
     stride_on: Literal["3x3", "1x1"] = "3x3"
     """Convolution that halves the resolution at the head of a stage."""
@@ -74,13 +77,13 @@ class Config(settings.Settings):
     decoder: Literal["refinenet", "branches"] = "refinenet"
     """How stages become one map: level by level, or all at once, each stage
     with a weight for each channel (ours; without units and pools)."""
-    decoder_width: settings.Count = 32
+    decoder_width: settings.Size = 32
     """Filters of the decoder; refinenet's coarsest level has twice as many."""
-    units_in: settings.NonNegativeInt = 1
+    units_in: Several = 1
     """Residual units at the entry of a level of the decoder."""
-    units_out: settings.NonNegativeInt = 1
+    units_out: Several = 1
     """Residual units at its end."""
-    pools: settings.NonNegativeInt = 1
+    pools: Several = 1
     """Poolings in each level's chain."""
     dropout: settings.Share = 0.1
     """Share dropped from the coarsest maps and before the classifier."""
@@ -98,7 +101,7 @@ class Config(settings.Settings):
     ensemble_rate: settings.NonNegative = 1.0
     """The same of the ensemble's weights."""
 
-    crop: Annotated[settings.Count, Field(ge=MINIMUM_SIDE)] = 96
+    crop: Annotated[settings.Size, Field(ge=MINIMUM_SIDE)] = 96
     """Side of the square training crops, in pixels."""
     resize: Annotated[
         settings.NonNegativeInt, AfterValidator(_zero_or_a_side)
@@ -129,6 +132,12 @@ class Config(settings.Settings):
             raise ValueError(
                 "scale must be a range, the smaller number first, received "
                 f"{self.scale}"
+            )
+        if max(self.exchange_stages, default=0) > len(self.blocks):
+            raise ValueError(
+                "exchange_stages must be numbers from 1 to "
+                f"{len(self.blocks)}, the stages of blocks; received "
+                f"{self.exchange_stages}"
             )
         return self
 

@@ -13,6 +13,7 @@ would change what the network sees at the borders.
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,9 @@ import numpy as np
 import tensorflow as tf
 
 from applications import epochs
+from applications import findings
 from applications.datasets.paired_folder import LABEL
+from applications.findings import Findings
 from applications.inputs import crops
 from applications.inputs import image as images
 from applications.inputs import mask as masks
@@ -61,25 +64,55 @@ def load_data(config: Config) -> Data:
         )
     config = dataclasses.replace(config, classes=source.classes)
 
+    @functools.cache
     def examples(split: str) -> PreparedExamples:
         return PreparedExamples(source.read(split), config)
 
     return Data(
         config,
-        source.splits,
+        source.sizes,
         lambda epoch: _training(examples("train"), config, epoch),
         lambda split: _evaluation(examples(split), config),
+        lambda split: _look(examples(split)),
+        source.notes,
+    )
+
+
+def _look(examples: "PreparedExamples") -> Findings:
+    """Sizes and values as they are learned from, and pixels of each class."""
+    config = examples.config
+    seen = [examples[index] for index in findings.some(len(examples))]
+    counts = np.zeros(masks.IGNORE + 1, "int64")
+    for example in seen:
+        counts += np.bincount(example.label.ravel(), minlength=len(counts))
+    return Findings(
+        len(examples),
+        {
+            name: images.in_words(e.images[number].image for e in seen)
+            for number, name in enumerate(config.modalities)
+        },
+        dict(zip(config.classes, counts.tolist(), strict=False)),
+        pixels=True,
+        looked_at=len(seen),
     )
 
 
 def unlabeled(
-    config: Config, data_dir: Path
+    config: Config, data_dir: Path, problems: list[str]
 ) -> Iterator[tuple[str, dict[str, np.ndarray], tuple[int, int]]]:
-    """Yields (id, inputs of a batch of one, original height and width)."""
+    """Yields (id, inputs of a batch of one, original height and width).
+
+    What cannot be read is left out, and said in `problems`.
+    """
     identifiers, examples = sources.unlabeled_examples(
-        data_dir, config.modalities
+        data_dir, config.modalities, problems
     )
-    for identifier, example in zip(identifiers, examples, strict=True):
+    for index, identifier in enumerate(identifiers):
+        try:
+            example = examples[index]
+        except ValueError as error:
+            problems.append(str(error))
+            continue
         size = next(iter(example.values())).shape[:2]
         prepared = prepare(example, config)
         inputs = {

@@ -52,7 +52,11 @@ def draw(model: keras.Model, batch: Any, config: Config) -> np.ndarray:
 
 
 def predict(
-    model: keras.Model, config: Config, data_dir: Path, out: Path
+    model: keras.Model,
+    config: Config,
+    data_dir: Path,
+    out: Path,
+    problems: list[str],
 ) -> list[Path]:
     """Writes `masks/<id>.png` and `overlays/<id>.png` for every example.
 
@@ -64,10 +68,9 @@ def predict(
         reduce_retracing=True,
     )
     paths = []
-    for folder in ("masks", "overlays"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
     progress = keras.utils.Progbar(None, unit_name="image")
-    for count, (name, inputs, size) in enumerate(unlabeled(config, data_dir)):
+    examples = unlabeled(config, data_dir, problems)
+    for count, (name, inputs, size) in enumerate(examples):
         logits = segment(inputs)[0].numpy()
         mask = images.resize(logits, size).argmax(axis=-1).astype("uint8")
         picture = images.displayed(

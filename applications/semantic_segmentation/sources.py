@@ -19,11 +19,13 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 
+from applications.datasets import file_tree
 from applications.datasets import nyu_depth
 from applications.datasets import paired_folder
 from applications.datasets import rooms
+from applications.datasets.file_tree import SPLITS
+from applications.datasets.file_tree import LeftOut
 from applications.datasets.paired_folder import LABEL
-from applications.datasets.paired_folder import SPLITS
 from applications.inputs.image import as_color
 
 
@@ -33,10 +35,12 @@ class Source(NamedTuple):
     classes: tuple[str, ...]
     channels: tuple[int, ...]
     """Of each modality."""
-    splits: tuple[str, ...]
-    """Every split that there is, in a fixed order."""
+    sizes: dict[str, int]
+    """Examples of every split that there is."""
     read: Callable[[str], Sequence]
     """The examples of a split, decoded when they are asked for."""
+    notes: tuple[str, ...] = ()
+    """What was left out, and how a validation part was made."""
 
 
 def find(data_dir: str | None, modalities: tuple[str, ...]) -> Source:
@@ -48,17 +52,19 @@ def find(data_dir: str | None, modalities: tuple[str, ...]) -> Source:
 
 
 def unlabeled_examples(
-    data_dir: Path, modalities: tuple[str, ...]
+    data_dir: Path, modalities: tuple[str, ...], problems: list[str]
 ) -> tuple[tuple[str, ...], Sequence]:
     """Ids and examples of `data_dir/<modality>/`, or of its one split.
 
     A folder of splits serves too: its test part, else validation, else train.
+    What does not fit is left out, and said in `problems`.
     """
-    folder = data_dir
+    folder, left_out = data_dir, LeftOut(data_dir)
     if not (folder / modalities[0]).is_dir():
-        splits = [s for s in reversed(SPLITS) if (folder / s).is_dir()]
-        folder = folder / splits[0] if splits else folder
-    examples = paired_folder.scan_split(folder, modalities, labeled=False)
+        splits = file_tree.find_splits(folder, left_out)
+        folder = next(reversed(splits.values()), folder)
+    examples = paired_folder.scan_split(folder, modalities, left_out, problems)
+    print("\n".join([f"{len(examples):,} examples", *left_out.lines()]))
     identifiers = tuple(example.id for example in examples)
     return identifiers, paired_folder.PairedFolder(examples)
 
@@ -74,23 +80,26 @@ def prepared_builder(data_dir: str | None) -> tfds.core.DatasetBuilder | None:
         return tfds.builder_from_directory(folder)
     if paired_folder.has_splits(folder):
         return None
-    state = "has neither of" if folder.is_dir() else "is not a folder; expected"
     raise ValueError(
-        f"{folder} {state}: {', '.join(s + '/' for s in SPLITS)} "
+        f"{folder} has none of {', '.join(s + '/' for s in SPLITS)} "
         f"(folders of images), {nyu_depth.LABELED} (NYU Depth v2), "
-        "dataset_info.json (a prepared TFDS set)."
+        "dataset_info.json (a prepared TFDS set); it holds "
+        f"{file_tree.listing(folder)}{file_tree.further_down(folder)}"
     )
 
 
 def _of_folder(data_dir: str, modalities: tuple[str, ...]) -> Source:
-    splits = paired_folder.scan(data_dir, modalities)
-    classes = paired_folder.class_names(data_dir)
+    splits, notes = paired_folder.scan(data_dir, modalities)
+    classes = paired_folder.class_names(
+        data_dir
+    ) or paired_folder.numbered_classes(splits)
     first = next(iter(splits.values()))[0]
     return Source(
         classes,
         tuple(as_color(count) for count in first.channels.values()),
-        tuple(splits),
+        {name: len(examples) for name, examples in splits.items()},
         lambda split: paired_folder.PairedFolder(splits[split], len(classes)),
+        notes,
     )
 
 
@@ -103,12 +112,12 @@ def _of_builder(
     if not names:
         raise ValueError(
             f"{builder.data_dir} has the splits {', '.join(splits)}; expected "
-            f"{', '.join(SPLITS)}."
+            f"{', '.join(SPLITS)}"
         )
     return Source(
         tuple(features[LABEL].names),
         tuple(as_color(features[name].shape[-1]) for name in modalities),
-        names,
+        {name: splits[name].num_examples for name in names},
         lambda split: _builder_examples(builder, split, (*modalities, LABEL)),
     )
 
@@ -160,5 +169,5 @@ def _check_features(
             ]
             raise ValueError(
                 f"{builder.data_dir} has no images called {name!r}; its "
-                f"modalities are {', '.join(images)}."
+                f"modalities are {', '.join(images)}"
             )

@@ -64,7 +64,7 @@ def test_help_comes_from_the_config(capsys):
     output = capsys.readouterr().out
     assert "Share of hidden units left out in training." in output
     assert "Step size of the optimizer at its start." in output
-    assert "(default: 9)" in output
+    assert "(1 or more; default: 9)" in output
 
 
 def test_a_task_adds_verbs(trained, capsys):

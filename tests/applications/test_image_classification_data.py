@@ -38,7 +38,7 @@ def batches(config, count, first_epoch=0):
 
 
 def read(config, split):
-    return sources.find(config).splits[split]()
+    return sources.find(config).read(split)
 
 
 def numbers(batch):
@@ -93,7 +93,7 @@ def test_no_held_out_image_is_trained_on(config):
     steps = load_data(config).train()[1]
     trained = {n for batch in batches(config, steps) for n in numbers(batch)}
     assert held and not trained & set(held)
-    assert load_data(config).names == ("train", "validation")
+    assert tuple(load_data(config).sizes) == ("train", "validation")
 
 
 def test_classes_take_turns_where_nothing_is_learned():
@@ -233,11 +233,11 @@ def test_a_prepared_tfds_set_is_read_from_its_folder(tmp_path):
     ).config
     assert config.classes == ("x", "y", "z")
     assert config.image_shape == (4, 6, 3)
-    splits = {
-        name: part() for name, part in sources.find(config).splits.items()
-    }
+    source = sources.find(config)
+    splits = {name: source.read(name) for name in source.sizes}
     sizes = {name: len(split.labels) for name, split in splits.items()}
     assert sizes == {"train": 24, "validation": 6, "test": 6}
+    assert source.notes == ("validation is 1 in 5 of train",)
     for split in splits.values():
         np.testing.assert_array_equal(
             split.labels, split.images[:, 0, 0, 0] // 8 % 3

@@ -195,13 +195,12 @@ def test_unreadable_files_explain_themselves(tmp_path, content, message):
 )
 def test_unreadable_questions_explain_themselves(tmp_path, content, message):
     text = content if isinstance(content, str) else json.dumps(content)
-    good, bad = tmp_path / "a.json", tmp_path / "b.json"
-    good.write_text(json.dumps(question([[0, 0], [1, 1], [2, 2]])))
-    bad.write_text(text)
-    config = small()
-    with pytest.raises(ValueError, match=f"{bad}.*{message}"):
-        # No model is asked before all files are read.
-        predictions.predict(None, config, tmp_path, tmp_path / "out")
+    file = tmp_path / "a.json"
+    file.write_text(text)
+    problems = []
+    predictions.predict(None, small(), tmp_path, tmp_path / "out", problems)
+    (problem,) = problems
+    assert problem.startswith(str(file)) and message in problem
     assert not (tmp_path / "out").exists()
 
 

@@ -122,7 +122,7 @@ def test_predict_writes_masks_of_the_frames_own_size(run, folder, tmp_path):
 
     model = keras.models.load_model(run / "model.keras")
     config = Run("semantic_segmentation", run).config
-    _, inputs, _ = next(data.unlabeled(config, frames))
+    _, inputs, _ = next(data.unlabeled(config, frames, []))
     expected = np.argmax(model(inputs, training=False)["ensemble"][0], -1)
     np.testing.assert_array_equal(mask, expected)
 

@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import (
     EventAccumulator,
 )
 
+from applications import callbacks
 from applications import checkpoints
 from applications import cli
 from applications import files
@@ -219,3 +220,64 @@ def test_only_the_chief_writes_and_speaks(two_workers):
     assert "accuracy" in chief_output
     assert other_output.strip() == ""
     assert chief_errors.strip() == other_errors.strip() == ""
+
+
+@pytest.mark.parametrize("name", [*runs.FILES, *runs.FOLDERS])
+def test_what_stands_in_the_way_is_said_before_anything_is_written(
+    tmp_path, capsys, name
+):
+    run = tmp_path / "toy" / "default"
+    if name in runs.FOLDERS:
+        run.mkdir(parents=True)
+        (run / name).write_text("mine")
+    else:
+        (run / name).mkdir(parents=True)
+    before = contents(tmp_path)
+    assert train(tmp_path) == 2
+    assert f"{name} is a f" in capsys.readouterr().err
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        # As h5py says it.
+        OSError("Unable to write (error message = 'No space left on device')"),
+        RuntimeError("Unable to flush (No space left on device)"),
+    ],
+)
+def test_a_full_disk_is_said_and_the_same_command_goes_on(
+    toy, tmp_path, capsys, monkeypatch, trained, error
+):
+    save = keras.Model.save_weights
+
+    def fill(model, path):
+        if "epoch-00002" in str(path):
+            raise error
+        save(model, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.Model, "save_weights", fill)
+        assert train(tmp_path) == 2
+    said = capsys.readouterr().err
+    assert "epoch-00002: No space left on device; free some space" in said
+    assert train(tmp_path) == 0
+    assert "resumed after epoch 1" in capsys.readouterr().out
+    assert_same_weights(tmp_path / "toy" / "default", trained)
+
+
+def test_weights_that_do_not_learn_are_checked_too(toy, tmp_path, capsys):
+    """Moving statistics are ruined by NaN inputs that no loss has seen."""
+    model = toy.build_model(toy.Config(width=2))
+    checkpoint = callbacks.Checkpoint(
+        tmp_path, training.START, callbacks.StepTimer()
+    )
+    checkpoint.set_model(model)
+    with pytest.raises(FloatingPointError, match="validation loss is not fi"):
+        checkpoint.on_epoch_end(0, {"val_loss": float("nan")})
+    moving = model.non_trainable_weights[0]
+    moving.assign(np.full(moving.shape, np.nan))
+    with pytest.raises(FloatingPointError, match="moving_mean is not finite"):
+        checkpoint.on_epoch_end(0, {"loss": 1.0})
+    assert not list(tmp_path.iterdir())

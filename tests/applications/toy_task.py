@@ -17,6 +17,7 @@ import applications
 from applications import cli
 from applications import epochs
 from applications import settings
+from applications.findings import Findings
 from applications.task import Data
 
 EXAMPLES = {"train": 16, "validation": 7, "test": 5}
@@ -33,7 +34,7 @@ class Config(settings.Settings):
     """Share of hidden units left out in training."""
     width: settings.Count | None = None
     """Numbers in a modality; None: what the data has."""
-    kernel: settings.Positive = 1.0
+    kernel: float = 1.0
     """Factor on the first weights."""
 
 
@@ -76,8 +77,18 @@ def load_data(config: Config) -> Data:
             examples(config, split)
         ).batch(config.batch_size)
 
-    names = ["train", "validation"] if config.data_dir else EXAMPLES
-    return Data(config, names, training, held_out)
+    def look(split: str) -> Findings:
+        inputs, label = examples(config, split)
+        return Findings(
+            len(label),
+            {name: f"{config.width} numbers" for name in inputs},
+            {"negative": int((label == 0).sum()), "positive": int(label.sum())},
+        )
+
+    sizes = {**EXAMPLES}
+    if config.data_dir:
+        del sizes["test"]
+    return Data(config, sizes, training, held_out, look)
 
 
 def build_model(config: Config) -> keras.Model:
@@ -123,11 +134,16 @@ def draw(model: keras.Model, batch: tuple, config: Config) -> np.ndarray:
 
 
 def predict(
-    model: keras.Model, config: Config, data_dir: Path, out: Path
+    model: keras.Model,
+    config: Config,
+    data_dir: Path,
+    out: Path,
+    problems: list[str],
 ) -> list[Path]:
     values = np.load(data_dir / "examples.npy").astype("float32")
     parts = np.split(values, len(config.modalities), axis=1)
     inputs = dict(zip(config.modalities, parts, strict=True))
+    out.mkdir(parents=True, exist_ok=True)
     np.save(out / "label.npy", model.predict(inputs, verbose=0)["label"])
     return [out / "label.npy"]
 

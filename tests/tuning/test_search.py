@@ -18,6 +18,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from applications import cli as applications_cli
 from applications import files
 from applications import runs
+from applications.reports import Incomplete
 from applications.runs import Run
 from tuning import cli
 from tuning import pictures
@@ -146,14 +147,17 @@ def test_a_diverged_trial_is_a_failed_one_and_the_search_goes_on(
     assert not (search.folder / "1" / "checkpoints").exists()
 
 
-def test_a_failed_trial_is_not_tried_again(run_search, trainings, file):
+def test_a_failed_trial_is_not_tried_again(
+    run_search, make_search, trainings, file
+):
     file.write_text(
         "OBJECTIVE = 'max accuracy'\n"
         "def space(hp):\n"
         "    return {'kernel': hp.Choice('kernel', [1e300])}\n"
     )
-    search = run_search(trials=1)
-    trial = trials.run(search, "0", {"kernel": 1e300})
+    with pytest.raises(Incomplete, match="all 1 trials .* failed"):
+        run_search(trials=1)
+    trial = trials.run(make_search(trials=1), "0", {"kernel": 1e300})
     assert trial.status == "failed" and "status 1" in trial.message
     assert len(trainings) == 1
 
@@ -163,12 +167,12 @@ def test_values_that_the_task_refuses_are_a_failed_trial(run_search, file):
     file.write_text(
         "OBJECTIVE = 'max accuracy'\n"
         "def space(hp):\n"
-        "    return {'kernel': hp.Choice('kernel', [1.0, -1.0])}\n"
+        "    return {'dropout': hp.Choice('dropout', [0.5, 1.0])}\n"
     )
     search = run_search(trials=2, algorithm="grid")
-    rows = {row["kernel"]: row for row in table(search)}
-    assert rows["1.0"]["status"] == "completed"
-    assert "kernel must be greater than 0" in rows["-1.0"]["message"]
+    rows = {row["dropout"]: row for row in table(search)}
+    assert rows["0.5"]["status"] == "completed"
+    assert "dropout must be less than 1" in rows["1.0"]["message"]
 
 
 def test_hyperband_goes_on_from_the_weights_of_the_best(run_search, trainings):

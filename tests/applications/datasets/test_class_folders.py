@@ -4,6 +4,7 @@ from PIL import Image
 
 from applications.datasets import class_folders
 from applications.datasets import digits
+from applications.datasets.file_tree import LeftOut
 
 
 def write(path, level=0, size=(4, 6), mode="RGB"):
@@ -24,8 +25,8 @@ def numbers(split):
 
 
 def test_a_folder_of_classes_is_a_training_part_with_a_share_held_out(folder):
-    classes = class_folders.class_names(folder)
-    splits = class_folders.scan(folder, classes, held_out=0.2)
+    classes, splits, notes = class_folders.scan(folder, held_out=0.2)
+    assert notes == ("validation is 1 in 5 of train",)
     assert classes == ("cat", "dog")
     assert numbers(splits["validation"]) == [
         (name, index) for name in classes for index in ("4", "9")
@@ -42,7 +43,7 @@ def test_a_validation_folder_is_taken_as_it_is(tmp_path):
         for name in ("a", "b"):
             for index in range(count):
                 write(tmp_path / split / name / f"{index}.png")
-    splits = class_folders.scan(tmp_path, ("a", "b"), held_out=0.5)
+    splits = class_folders.scan(tmp_path, held_out=0.5).splits
     sizes = {name: len(split.files) for name, split in splits.items()}
     assert sizes == {"train": 10, "validation": 2, "test": 4}
 
@@ -53,8 +54,10 @@ def test_natural_order_and_all_kinds_of_files(tmp_path):
             (tmp_path / name).write_text("no image")
         else:
             write(tmp_path / name.lower())
-    found = class_folders.images_below(tmp_path)
+    left_out = LeftOut(tmp_path)
+    found = class_folders.images_below(tmp_path, left_out)
     assert [path.name for path in found] == ["9.jpg", "10.png", "2.bmp"]
+    assert left_out.lines() == ("left out, not images: notes.txt",)
 
 
 def test_pixels_are_those_of_the_files(tmp_path, rng):
@@ -66,7 +69,7 @@ def test_pixels_are_those_of_the_files(tmp_path, rng):
     received = images[np.array([2, 0])]
     assert received.dtype == "uint8"
     np.testing.assert_array_equal(received, written[[2, 0]])
-    gray = class_folders.ImageFiles(files, (4, 6, 1), resized=False)
+    gray = class_folders.ImageFiles(files, (4, 6, 1), resized=True)
     weights = np.array([0.299, 0.587, 0.114])
     difference = gray[np.arange(3)][..., 0] - written @ weights
     assert np.abs(difference).max() <= 1
@@ -75,38 +78,97 @@ def test_pixels_are_those_of_the_files(tmp_path, rng):
 def test_other_sizes_are_resized_only_when_asked_for(tmp_path):
     write(tmp_path / "0.png", level=(10, 20, 30))
     write(tmp_path / "1.png", level=(10, 20, 30), size=(8, 8))
-    files = class_folders.images_below(tmp_path)
+    files = [tmp_path / "0.png", tmp_path / "1.png"]
     images = class_folders.ImageFiles(files, (4, 6, 3), resized=True)
     np.testing.assert_array_equal(*images[np.arange(2)])
     images = class_folders.ImageFiles(files, (4, 6, 3), resized=False)
-    for read in (lambda: images[np.arange(2)], images.check):
-        with pytest.raises(ValueError, match="1.png has 8 x 8 pix.*--image-sh"):
-            read()
+    with pytest.raises(ValueError, match="1.png has 8 x 8 pix.*--image-sh"):
+        images[np.arange(2)]
+    with pytest.raises(ValueError, match="differ in size: 4 x 6 .*0.png.*8 x "):
+        class_folders.common_shape(files)
 
 
-def test_gray_images_have_one_channel(tmp_path):
-    write(tmp_path / "gray.png", mode="L")
-    write(tmp_path / "color.png")
-    assert class_folders.shape_of(tmp_path / "gray.png") == (4, 6, 1)
-    assert class_folders.shape_of(tmp_path / "color.png") == (4, 6, 3)
+def test_gray_images_have_one_channel_and_color_wins_over_them(tmp_path):
+    gray, color = tmp_path / "gray.png", tmp_path / "color.png"
+    write(gray, mode="L")
+    write(color)
+    assert class_folders.shape_of(gray) == (4, 6, 1)
+    assert class_folders.shape_of(color) == (4, 6, 3)
+    # Whichever comes first.
+    assert class_folders.common_shape([gray, color]) == (4, 6, 3)
+    assert class_folders.common_shape([gray, gray]) == (4, 6, 1)
+    images = class_folders.ImageFiles([gray, color], (4, 6, 1), resized=False)
+    with pytest.raises(ValueError, match="color.png has .* in color, others"):
+        images[np.arange(2)]
+
+
+@pytest.mark.parametrize("name", ["Val", "valid", "DEV", "Validation"])
+def test_short_names_of_the_validation_part(tmp_path, name):
+    for split, count in (("Train", 3), (name, 1)):
+        for label in "ab":
+            for index in range(count):
+                write(tmp_path / split / label / f"{index}.png")
+    splits = class_folders.scan(tmp_path).splits
+    assert {key: len(split.files) for key, split in splits.items()} == {
+        "train": 6,
+        "validation": 2,
+    }
+
+
+def test_two_names_of_one_part_are_refused(tmp_path):
+    for split in ("train", "val", "dev"):
+        write(tmp_path / split / "a" / "0.png")
+    with pytest.raises(ValueError, match="both the validation part"):
+        class_folders.scan(tmp_path)
+
+
+def test_what_nobody_means_is_no_example_and_is_said(folder):
+    write(folder / "cat" / ".ipynb_checkpoints" / "0.png")
+    write(folder / "cat" / "._0.png")
+    write(folder / "__MACOSX" / "cat" / "0.png")
+    (folder / "dog" / "notes.txt").write_text("my dogs")
+    (folder / "readme.md").write_text("all")
+    classes, splits, notes = class_folders.scan(folder, held_out=0)
+    assert classes == ("cat", "dog")
+    assert len(splits["train"].files) == 20
+    assert set(notes) == {
+        (
+            "left out, hidden or made by a system: __MACOSX, "
+            "cat/._0.png, cat/.ipynb_checkpoints"
+        ),
+        "left out, not images: dog/notes.txt",
+        "left out, beside the class folders: readme.md",
+    }
+
+
+def test_a_folder_one_level_too_high_says_which_is_meant(tmp_path):
+    for name in ("pets", "cars"):
+        for split in ("train", "val"):
+            write(tmp_path / name / split / "a" / "0.png")
+    with pytest.raises(ValueError, match="cars has such folders: give it as"):
+        class_folders.scan(tmp_path)
+
+
+def test_known_classes_keep_their_order(folder):
+    classes, splits, _ = class_folders.scan(folder, 0, ("dog", "cow", "cat"))
+    assert classes == ("dog", "cow", "cat")
+    names = [path.parent.name for path in splits["train"].files]
+    assert names == [classes[label] for label in splits["train"].labels]
 
 
 def test_what_does_not_fit_is_an_error_that_names_it(folder):
-    with pytest.raises(ValueError, match="cow is not a known class.*cat, dog"):
-        write(folder / "cow" / "0.png")
-        class_folders.scan(folder, ("cat", "dog"))
     (folder / "dog" / "broken.png").write_bytes(b"\x89PNG nothing more")
-    files = class_folders.images_below(folder / "dog")
+    files = [folder / "dog" / "broken.png"]
     images = class_folders.ImageFiles(files, (4, 6, 3), resized=False)
     with pytest.raises(
         ValueError, match="broken.png could not be read as an im"
     ):
         images[np.arange(len(files))]
     with pytest.raises(ValueError, match="0 class folders; expected two"):
-        class_folders.class_names(folder / "cat")
+        class_folders.scan(folder / "cat")
     (folder / "empty").mkdir()
     with pytest.raises(ValueError, match="empty holds no image"):
-        class_folders.scan(folder, ("cat", "cow", "dog", "empty"))
+        class_folders.scan(folder)
 
 
 def test_a_file_that_is_cut_short_is_named(tmp_path, rng):

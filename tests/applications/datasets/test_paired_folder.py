@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from applications.datasets import paired_folder
+from applications.datasets.file_tree import LeftOut
 from applications.datasets.paired_folder import PairedFolder
 from applications.datasets.paired_folder import hold_out
 from applications.datasets.paired_folder import scan
@@ -40,7 +41,7 @@ def test_ids_are_in_natural_order_and_arrays_are_as_written(folder):
     depth = rng.integers(0, 2**16, (4, 6), dtype="uint16")
     write(folder / "train/rgb/2.png", rgb)
     write(folder / "train/depth/2.png", depth)
-    examples = scan_split(folder / "train", ("rgb", "depth"))
+    examples = scan(folder, ("rgb", "depth")).splits["train"]
     assert [example.id for example in examples] == ["1", "2", "10"]
     arrays = PairedFolder(examples, 2)[1]
     np.testing.assert_array_equal(arrays["rgb"], rgb)
@@ -111,16 +112,18 @@ def test_small_sets_have_a_validation_part_too(count):
 
 def test_a_validation_folder_is_used_as_it_is(folder):
     write_example(folder / "validation", "7")
-    splits = scan(folder, ("rgb", "depth"))
+    splits = scan(folder, ("rgb", "depth")).splits
     assert [len(splits[name]) for name in ("train", "validation")] == [3, 1]
     assert "test" not in splits
 
 
 def test_classes_are_counted_where_no_file_names_them(folder):
     (folder / "classes.txt").unlink()
-    mask = np.array([[0, 255], [3, 1]], "uint8")
+    mask = np.resize(np.array([0, 255, 3, 1], "uint8"), (4, 6))
     write(folder / "train/label/2.png", mask)
-    names = paired_folder.class_names(folder)
+    assert paired_folder.class_names(folder) is None
+    splits = scan(folder, ("rgb",)).splits
+    names = paired_folder.numbered_classes(splits)
     assert names == ("class 0", "class 1", "class 2", "class 3")
 
 
@@ -148,7 +151,9 @@ def test_labels_are_optional_for_prediction(folder):
     for path in (folder / "train/label").iterdir():
         path.unlink()
     (folder / "train/label").rmdir()
-    examples = scan_split(folder / "train", ("rgb",), labeled=False)
+    problems = []
+    examples = scan_split(folder / "train", ("rgb",), LeftOut(folder), problems)
+    assert not problems
     assert list(PairedFolder(examples, 2)[0]) == ["rgb"]
     with pytest.raises(ValueError, match="has no folder label/; it holds dep"):
         scan(folder, ("rgb",))
@@ -180,6 +185,51 @@ def test_an_empty_split_is_named(folder):
         scan(folder, ("rgb",))
 
 
+def test_a_test_part_without_labels_is_left_out_and_said(folder):
+    write(folder / "test/rgb/1.png", np.zeros((4, 6, 3), "uint8"))
+    splits, notes = scan(folder, ("rgb",))
+    assert "test" not in splits
+    assert "left out, a test part without label/: test" in notes
+
+
+def test_what_is_passed_over_is_said(folder):
+    write(folder / "train/rgb/._1.png", np.zeros((4, 6, 3), "uint8"))
+    (folder / "train/rgb/Thumbs.db").write_bytes(b"")
+    (folder / "train/rgb/notes.txt").write_text("")
+    (folder / "extra").mkdir()
+    splits, notes = scan(folder, ("rgb",))
+    assert len(splits["train"]) == 3
+    assert set(notes) == {
+        "left out, folders beside those of the splits: extra",
+        "left out, folders of no modality that was asked for: train/depth",
+        (
+            "left out, hidden or made by a system: train/rgb/._1.png, "
+            "train/rgb/Thumbs.db"
+        ),
+        "left out, not images: train/rgb/notes.txt",
+    }
+
+
+@pytest.mark.parametrize("name", ["val", "Valid", "DEV"])
+def test_short_names_of_the_validation_part(folder, name):
+    write_example(folder / name, "7")
+    splits = scan(folder, ("rgb", "depth")).splits
+    assert [example.id for example in splits["validation"]] == ["7"]
+    assert len(splits["train"]) == 3
+
+
+def test_what_does_not_fit_is_left_out_of_a_prediction(folder):
+    (folder / "train/depth/10.png").unlink()
+    write(folder / "train/depth/2.png", np.zeros((9, 9), "uint16"))
+    problems = []
+    examples = scan_split(
+        folder / "train", ("rgb", "depth"), LeftOut(folder), problems
+    )
+    assert [example.id for example in examples] == ["1"]
+    assert "2.png is 9 x 9" in problems[0]
+    assert "10.png has no partner" in problems[1]
+
+
 def test_a_folder_without_splits_says_what_was_expected(tmp_path):
     (tmp_path / "rgb").mkdir()
     with pytest.raises(ValueError, match="no train/, .* it holds rgb"):
@@ -208,7 +258,7 @@ def test_a_truncated_image_is_named(tmp_path, name):
 
 def test_label_values_outside_the_classes_are_named(folder):
     write(folder / "train/label/2.png", np.full((4, 6), 2, "uint8"))
-    examples = scan(folder, ("rgb",))["train"]
+    examples = scan(folder, ("rgb",)).splits["train"]
     with pytest.raises(ValueError, match=r"label/2.png holds the label 2; exp"):
         PairedFolder(examples, 2)[1]
 
@@ -222,7 +272,7 @@ def test_negative_labels_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((2, 2, 3), "uint8"), "an image of mode RGB"),
+        (np.zeros((2, 2, 3), "uint8"), "PNG of mode RGB"),
         (np.zeros((2, 2), "float32"), "float32 of shape"),
     ],
 )

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from applications import epochs
 from applications import settings
+from applications.findings import Findings
 from applications.inputs import image as images
 from applications.task import Data
 
@@ -76,7 +77,19 @@ def load_data(config: Config) -> Data:
             (fruit.inputs(), {"ripe": fruit.ripe})
         ).batch(config.batch_size)
 
-    return Data(config, splits, training, whole)
+    def look(name: str) -> Findings:
+        fruit = splits[name]()
+        ripe = int(fruit.ripe.sum())
+        return Findings(
+            len(fruit.ripe),
+            {
+                "pictures": images.in_words(fruit.pictures),
+                "measurements": " and ".join(MEASUREMENTS),
+            },
+            {"unripe": len(fruit.ripe) - ripe, "ripe": ripe},
+        )
+
+    return Data(config, dict.fromkeys(splits), training, whole, look)
 
 
 def _splits(config: Config) -> dict[str, Callable[[], Fruit]]:

@@ -72,11 +72,20 @@ def draw(model: keras.Model, batch: Any, config: Config) -> np.ndarray:
 
 
 def predict(
-    model: keras.Model, config: Config, data_dir: Path, out: Path
+    model: keras.Model,
+    config: Config,
+    data_dir: Path,
+    out: Path,
+    problems: list[str],
 ) -> list[Path]:
     paths = []
     for file in sorted(data_dir.glob("*.csv")):
-        chance = model.predict(read(file).inputs(), verbose=0)["ripe"][:, 0]
+        try:
+            inputs = read(file).inputs()
+        except ValueError as error:
+            problems.append(str(error))
+            continue
+        chance = model.predict(inputs, verbose=0)["ripe"][:, 0]
         rows = [
             {"row": row, "ripe": float(value)}
             for row, value in enumerate(chance)

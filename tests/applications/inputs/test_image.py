@@ -89,7 +89,7 @@ def test_floats_of_any_width_stay_metric(tmp_path, kind):
     ("values", "message"),
     [
         (np.array([[-1, 2]]), "whole numbers from -1 to 2; expected counts"),
-        (np.array([[1, 70000]]), "Save measurements as floats"),
+        (np.array([[1, 70000]]), "save measurements as floats"),
         (np.array([[1e300, 0.0]]), "not finite in single precision"),
     ],
 )
