@@ -60,6 +60,6 @@ def parse(text: Any, where: str) -> Objective:
     if len(words) != 2 or words[0] not in ("max", "min"):
         raise ValueError(
             f'{where}: OBJECTIVE must be "max KEY" or "min KEY", received '
-            f"{text!r}"
+            f"{reprlib.repr(text)}"
         )
     return Objective(*words)

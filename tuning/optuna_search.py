@@ -121,12 +121,8 @@ def _run_trial(
 
 
 def _optuna() -> Any:
-    try:
-        import optuna
-    except ImportError as error:
-        raise ValueError(
-            "--algorithm nsga2 needs Optuna: pip install 'keras-fusion[optuna]'"
-        ) from error
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 

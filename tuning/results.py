@@ -7,6 +7,7 @@ from applications import files
 from applications import settings
 from applications.reports import Incomplete
 from applications.runs import Run
+from tuning import damage
 from tuning import hparams
 from tuning import pictures
 from tuning.parameters import format_values
@@ -72,6 +73,12 @@ def read(search: Search) -> list[Trial]:
     return [trial for trial in trials if trial is not None]
 
 
+def check(search: Search) -> None:
+    """Raises ValueError where a file of the trials is damaged."""
+    for best in ranked(search, read(search))[:1]:
+        _config(search, best)
+
+
 def ranked(search: Search, trials: list[Trial]) -> list[Trial]:
     """Those with a score, the best first, an earlier one before its equal."""
     scored = [trial for trial in trials if trial.score is not None]
@@ -120,9 +127,15 @@ def table(search: Search, trials: list[Trial]) -> str:
     return "\n".join(lines)
 
 
+def _config(search: Search, trial: Trial) -> settings.Settings:
+    run = Run(search.task, search.folder / trial.name)
+    with damage.told(run.folder / "config.json"):
+        return run.config
+
+
 def _write_config(search: Search, best: Trial) -> None:
     config = dataclasses.replace(
-        Run(search.task, search.folder / best.name).config,
+        _config(search, best),
         name=f"{search.start.name}-best",
         runs_dir=search.start.runs_dir,
     )

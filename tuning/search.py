@@ -1,6 +1,7 @@
 """A search: what it is about, and where its files are."""
 
 import dataclasses
+import importlib.util
 import json
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from tuning.flags import MAY_DIFFER
 from tuning.flags import Flags
 from tuning.space import Space
 from tuning.space import load
+
+# What a search writes beside its trials.
+FILES = ("search.json", "trials.csv", "best.json", "scores.png")
+FOLDERS = ("oracle", "hparams")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,11 +61,12 @@ def _folder_of_tasks(start: settings.Settings) -> Path:
 def begin(task: str, flags: Flags, start: settings.Settings) -> Search:
     """Checks everything and writes, or compares with, `search.json`."""
     if flags.algorithm == "nsga2":
-        _check_is_alone(flags)
+        _check_two_objectives(flags)
     search = Search(task, flags, start, load(task, flags.space))
     search.space.check(start)
     declared = search.space.declare()
     _check_trains(task, search.space.changed(declared.values, start))
+    files.check_places(search.folder, FOLDERS, FILES)
     file = search.folder / "search.json"
     content = _content(search, declared.get_config()["space"])
     if file.is_file():
@@ -70,7 +76,12 @@ def begin(task: str, flags: Flags, start: settings.Settings) -> Search:
     return search
 
 
-def _check_is_alone(flags: Flags) -> None:
+def _check_two_objectives(flags: Flags) -> None:
+    """Raises ValueError unless a search for score and cost can run here."""
+    if importlib.util.find_spec("optuna") is None:
+        raise ValueError(
+            "--algorithm nsga2 needs Optuna: pip install 'keras-fusion[optuna]'"
+        )
     if flags.workers > 1:
         raise ValueError(
             "--algorithm nsga2 runs one trial at a time, received "

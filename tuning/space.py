@@ -1,6 +1,7 @@
 """Search spaces: read, declared, and applied to the settings of a trial."""
 
 import dataclasses
+import difflib
 import json
 import reprlib
 from pathlib import Path
@@ -125,9 +126,12 @@ class Space:
             )
         known = [field.name for field in dataclasses.fields(start)]
         if unknown := [key for key in changes if key not in known]:
+            names = ", ".join(map(str, unknown))
+            near = difflib.get_close_matches(names, known)
             raise ValueError(
-                f"{where}: unknown settings: {', '.join(map(str, unknown))}; "
-                f"known are: {', '.join(known)}"
+                f"{where}: unknown settings: {reprlib.repr(names)[1:-1]}; "
+                + (f"near are: {', '.join(near)}; " if near else "")
+                + "--help lists those that there are"
             )
         for key, value in changes.items():
             if not _is_json(value):

@@ -33,7 +33,7 @@ def run(search: Search, arguments: Sequence[str]) -> None:
     """Searches to the end; `arguments` are those of this very command."""
     role = chief.role()
     # What is damaged is said before anything changes.
-    results.read(search)
+    results.check(search)
     if role == "worker":
         _work(search)
         return

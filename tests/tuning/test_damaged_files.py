@@ -134,6 +134,17 @@ def test_content_that_was_never_written_is_damage(damaged, name, change):
     assert "put back what it was" in damaged(name, change)
 
 
+@pytest.mark.parametrize("text", ["", "[]", '{"color": 1}', '{"epochs": 0}'])
+def test_the_config_of_the_best_trial_is_looked_at(damaged, searched, text):
+    home = searched("random") / "runs" / "searches" / "default" / "toy"
+    scores = {
+        name: json.loads((home / name / "trial.json").read_text())["score"]
+        for name in "01"
+    }
+    best = max(scores, key=scores.get)
+    damaged(f"{best}/config.json", lambda before: text)
+
+
 def test_a_file_that_is_gone_is_named(damaged):
     assert "it is not there" in damaged("0/metrics.json", lambda text: None)
 

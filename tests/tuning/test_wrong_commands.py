@@ -2,12 +2,16 @@
 
 import contextlib
 import io
+import sys
+from pathlib import Path
 
 import pytest
 
 from tests.tuning.conftest import SPACE
 from tuning import cli
+from tuning import search
 
+HOME = Path("runs", "searches", "default", "toy")
 # Which any search is given.
 SEARCH = ("toy", "--space", "space.py")
 
@@ -130,6 +134,33 @@ def test_a_search_that_cannot_be_is_one_line(
 ):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     assert message in refuse(*SEARCH, *flags.split())
+
+
+@pytest.mark.parametrize("name", search.FILES)
+def test_a_folder_in_the_place_of_a_file_is_one_line(refuse, name):
+    path = HOME / name
+    path.mkdir(parents=True)
+    assert f"{path} is a folder" in refuse(*SEARCH)
+
+
+@pytest.mark.parametrize("path", [HOME, HOME.parent, HOME.parents[1]])
+def test_a_file_in_the_place_of_a_folder_is_one_line(refuse, path):
+    path.parent.mkdir(parents=True)
+    path.write_text("")
+    assert str(path) in refuse(*SEARCH)
+
+
+@pytest.mark.parametrize("name", search.FOLDERS)
+def test_a_file_in_the_place_of_a_part_is_one_line(refuse, name):
+    HOME.mkdir(parents=True)
+    (HOME / name).write_text("")
+    assert f"{HOME / name} is a file" in refuse(*SEARCH)
+
+
+def test_two_objectives_without_optuna_are_one_line(refuse, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    said = refuse(*SEARCH, "--algorithm", "nsga2")
+    assert "pip install 'keras-fusion[optuna]'" in said
 
 
 @pytest.mark.parametrize("name", ["", "x" * 300, "a\0b", "../x", "\udcff"])

@@ -11,6 +11,7 @@ FILES = {
     "typo": (HEAD + "    return {'kernel': kernal}", 3, "NameError: name 'ke"),
     "syntax": (HEAD + "    return {", 3, "SyntaxError: '{' was never closed"),
     "indentation": (HEAD + "return {}", 3, "IndentationError: expected"),
+    "encoding": ("# coding: nope", None, "unknown encoding: nope"),
     "null": ("OBJECTIVE = 1\0", None, "null bytes"),
     "argument": (HEAD + "    hp.Float('kernel', 1.0)", 3, "'max_value'"),
     "method": (HEAD + "    hp.Flaot('kernel', 1.0)", 3, "AttributeError"),
@@ -46,7 +47,7 @@ FILES = {
     "unknown": (
         HEAD + "    return {'kernal': hp.Float('x', 1, 2)}",
         2,
-        "unknown settings: kernal",
+        "unknown settings: kernal; near are: kernel; --help lists those",
     ),
     "no_json": (
         HEAD + "    return {'kernel': {hp.Float('x', 1, 2)}}",
