@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from applications import files
-from applications.instruction_following.rules import ABSENT
+from applications.instruction_following.rules import Rules
 
 Read = TypeVar("Read")
 
@@ -61,9 +61,35 @@ def value(entry: dict, name: str, kind: type) -> Any:
     return found
 
 
-def positions(state: Any, coordinates: str, most: int) -> np.ndarray:
-    """The positions of blocks, (blocks, coordinates)."""
-    width = coordinates.count(",") + 1
+def texts(entry: dict, name: str) -> list[str]:
+    """The texts that an entry has under a name."""
+    found = value(entry, name, list)
+    if not all(map(_is_text, found)):
+        raise ValueError(
+            f"{name} must be texts, received {reprlib.repr(found)}"
+        )
+    return found
+
+
+def text(entry: dict, name: str) -> str:
+    """The text that an entry has under a name."""
+    found = value(entry, name, str)
+    if not _is_text(found):
+        raise ValueError(f"{name} must be a text, received {found[:80]!a}")
+    return found
+
+
+def _is_text(found: Any) -> bool:
+    """Whether it can be written as UTF-8: half a character cannot."""
+    try:
+        return isinstance(found, str) and found.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
+def positions(state: Any, coordinates: str, rules: Rules) -> np.ndarray:
+    """The positions of blocks on the ground, (blocks, coordinates)."""
+    width, most = coordinates.count(",") + 1, rules.num_blocks
     if not isinstance(state, list) or not 0 < len(state) <= most:
         raise ValueError(
             f"expected up to {most} positions {coordinates}, received "
@@ -71,16 +97,17 @@ def positions(state: Any, coordinates: str, most: int) -> np.ndarray:
         )
     for number, place in enumerate(state, 1):
         right = isinstance(place, list) and len(place) == width
-        if not right or not all(map(_is_coordinate, place)):
+        if not right or not all(_is_on(rules, number) for number in place):
             raise ValueError(
-                f"position {number} must be {coordinates}, numbers below "
-                f"{ABSENT:g}, received {reprlib.repr(place)}"
+                f"position {number} must be {coordinates}, numbers from "
+                f"{-rules.ground:g} to {rules.ground:g}, received "
+                f"{reprlib.repr(place)}"
             )
     return np.array(state, "float64")
 
 
-def _is_coordinate(number: Any) -> bool:
-    """Whether it is one; what is not finite is not below the limit either."""
-    if isinstance(number, bool) or not isinstance(number, int | float):
+def _is_on(rules: Rules, coordinate: Any) -> bool:
+    """Whether it is on the ground; what is not finite is not either."""
+    if isinstance(coordinate, bool) or not isinstance(coordinate, int | float):
         return False
-    return abs(number) < ABSENT
+    return abs(coordinate) <= rules.ground

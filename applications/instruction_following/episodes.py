@@ -1,7 +1,6 @@
 """Episodes: boards before and after, the block that moves, what was said."""
 
 import itertools
-import reprlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,9 +88,7 @@ def _move(note: dict, states: list) -> Move:
             "expected a note that moves one block, received "
             f"{moves.sum()} moving blocks"
         )
-    texts = entries.value(note, "notes", list)
-    if not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"notes must be texts, received {reprlib.repr(texts)}")
+    texts = entries.texts(note, "notes")
     return Move(
         _on_board(before), _on_board(after), int(np.argmax(moves)), texts
     )
@@ -116,7 +113,7 @@ def as_board(state: list[list[float]]) -> np.ndarray:
 
 
 def _places(state: list[list[float]]) -> np.ndarray:
-    places = entries.positions(state, "[x, y, z]", BLOCKS.num_blocks)
+    places = entries.positions(state, "[x, y, z]", BLOCKS)
     return places[:, [0, 2]]
 
 

@@ -108,7 +108,7 @@ def actions_in_words(path: np.ndarray, stopped: bool) -> list[str]:
 def _read(file: Path, config: Config) -> list[tuple[np.ndarray, str]]:
     def question(entry: dict) -> tuple[np.ndarray, str]:
         board = _board(entries.value(entry, "state", list), config)
-        return board, entries.value(entry, "instruction", str)
+        return board, entries.text(entry, "instruction")
 
     return entries.read(
         file, "objects with a state and an instruction", question
@@ -118,11 +118,10 @@ def _read(file: Path, config: Config) -> list[tuple[np.ndarray, str]]:
 def _board(state: list[list[float]], config: Config) -> np.ndarray:
     if config.world == "blocks":
         return episodes.as_board(state)
-    count, ground = config.rules.num_blocks, config.rules.ground
-    board = entries.positions(state, "[right, up]", count)
-    if len(board) != count or np.abs(board).max() > ground:
+    board = entries.positions(state, "[right, up]", config.rules)
+    if len(board) != config.rules.num_blocks:
         raise ValueError(
-            f"expected {count} positions [right, up] of up to {ground:g} "
+            f"expected {config.rules.num_blocks} positions [right, up] in "
             f"cells from the middle, received {reprlib.repr(state)}"
         )
     return board

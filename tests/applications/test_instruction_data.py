@@ -152,6 +152,8 @@ def test_single_moves_are_read_and_nobody_who_wrote_them(tmp_path):
         (one_episode(notes=[]), "notes must be a list of one or more"),
         (one_episode(notes=["up", 3]), "notes must be texts, received"),
         (one_episode(notes=[None]), "notes must be texts, received"),
+        # Half of a character.
+        (one_episode(notes=["\ud800"]), "notes must be texts, received"),
         (on_board([[0, 0, 0]] * 21), "up to 20 positions \\[x, y, z\\]"),
         (on_board([]), "up to 20 positions"),
         (on_board({}), "up to 20 positions"),
@@ -164,8 +166,8 @@ def test_single_moves_are_read_and_nobody_who_wrote_them(tmp_path):
         (on_board([[0, 0, float("nan")]]), "position 1 must be .*nan"),
         (on_board([[float("-inf"), 0, 0]]), "position 1 must be .*inf"),
         (on_board([[10**400, 0, 0]]), "position 1 must be"),
-        # Where a block stands that a board lacks.
-        (on_board([[9.0, 0, 0]]), "numbers below 9, received \\[9.0, 0, 0\\]"),
+        # Centimeters, or where a block stands that a board lacks.
+        (on_board([[9.0, 0, 0]]), "numbers from -1.25 to 1.25, received"),
         (on_board([[0.5, 0.1, -0.25]]), "as many blocks .* received 2 and 1"),
     ],
 )
@@ -186,9 +188,10 @@ def test_unreadable_files_explain_themselves(tmp_path, content, message):
         ([{"state": [[0, 0]] * 3}], "entry 1: expected 'instruction'"),
         (question([[0, 0]] * 3, None), "instruction must be a text"),
         (question([[0, 0]] * 3, 3), "instruction must be a text"),
+        (question([[0, 0]] * 3, "\ud800"), "instruction must be a text"),
         (question([[0, 0]] * 2), "expected 3 positions"),
         (question([[0, 0]] * 4), "up to 3 positions"),
-        (question([[0, 0], [1, 1], [2, 3]]), "of up to 2 cells"),
+        (question([[0, 0], [1, 1], [2, 3]]), "numbers from -2 to 2"),
         (question([[0, 0], [1, 1], [2, float("nan")]]), "position 3 must be"),
         (question([[0, 0], [1, 1], [2, "1"]]), "position 3 must be"),
     ],
