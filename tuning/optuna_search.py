@@ -6,6 +6,7 @@ search spaces, through an object with the methods of keras-tuner's
 """
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -48,15 +49,9 @@ class Suggestions:
     def Fixed(self, name: str, value: Any, **_: Any) -> Any:
         return self._if_active(name, lambda: value)
 
-    def Int(self, name: str, *limits: Any, **options: Any) -> int | None:
-        return self._number(self.trial.suggest_int, name, *limits, **options)
-
-    def Float(self, name: str, *limits: Any, **options: Any) -> float | None:
-        return self._number(self.trial.suggest_float, name, *limits, **options)
-
     def _number(
         self,
-        suggest: Callable[..., Any],
+        suggest: str,
         name: str,
         min_value: float,
         max_value: float,
@@ -69,9 +64,13 @@ class Suggestions:
             return self.Choice(name, powers(min_value, max_value, step))
         if step:
             options["step"] = step
+        method = getattr(self.trial, suggest)
         return self._if_active(
-            name, lambda: suggest(name, min_value, max_value, **options)
+            name, lambda: method(name, min_value, max_value, **options)
         )
+
+    Int = functools.partialmethod(_number, "suggest_int")
+    Float = functools.partialmethod(_number, "suggest_float")
 
     def _if_active(self, name: str, suggest: Callable[[], Any]) -> Any:
         """None where an open condition does not hold."""

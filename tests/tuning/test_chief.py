@@ -8,6 +8,7 @@ import pytest
 from tuning import chief
 from tuning import cli
 from tuning import workers
+from tuning.tuner import Tuner
 
 
 @pytest.fixture
@@ -76,6 +77,16 @@ def test_a_worker_says_what_it_waits_for_and_gives_up(
     assert 1 <= time.monotonic() - began < 20
     said = capsys.readouterr().err
     assert said == f"waiting for the chief at 127.0.0.1:{port}, for up to 1 s\n"
+
+
+def test_a_worker_looks_for_its_chief_before_every_request(
+    make_search, trainings
+):
+    looks = []
+    search = make_search(trials=1)
+    Tuner(search, lambda: looks.append(len(trainings))).search()
+    # A trial is asked for, reported, and there is no other.
+    assert looks == [0, 1, 1]
 
 
 def test_somebody_else_at_the_address_is_no_chief(be, monkeypatch):
