@@ -10,6 +10,8 @@ from applications import checkpoints
 from applications import files
 from applications import settings
 
+# Characters of what is wrong.
+LONGEST = 300
 ANOTHER = "put back what it was, or begin another search with --name"
 
 
@@ -21,7 +23,7 @@ def told(file: Path, remedy: str = ANOTHER) -> Iterator[None]:
     # A damaged file may raise anything.
     except Exception as error:
         raise ValueError(
-            f"{file} is damaged ({_reason(file, error)}); {remedy}"
+            f"{file} is damaged ({_reason(file, error)[:LONGEST]}); {remedy}"
         ) from error
 
 

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+# Characters of what Python and keras-tuner say.
+LONGEST = 300
+
 
 class SpaceFile:
     """What a Python file defines, and where.
@@ -49,8 +52,8 @@ class SpaceFile:
             line = self._line_of(error) or self.lines.get(name)
             reason = error.msg if isinstance(error, SyntaxError) else error
             raise ValueError(
-                f"{self._at(line)}: {type(error).__name__}: {reason}; mend "
-                "the search space"
+                f"{self._at(line)}: {type(error).__name__}: "
+                f"{str(reason)[:LONGEST]}; mend the search space"
             ) from error
 
     def _line_of(self, error: BaseException) -> int | None:

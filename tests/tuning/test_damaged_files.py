@@ -101,6 +101,11 @@ def test_a_damaged_file_is_named_and_nothing_changes(damaged, name, change):
     assert len(error) < 700
 
 
+def test_what_is_wrong_is_told_in_short(damaged):
+    words = {"x" * 999: "y" * 999}
+    assert len(damaged("0/trial.json", changed(**words))) < 700
+
+
 @pytest.mark.parametrize(
     ("name", "change"),
     [

@@ -31,6 +31,12 @@ FILES = {
     "no_argument": ("OBJECTIVE = 'max a'\ndef space(): ...", 2, "TypeError"),
     "nothing": (HEAD + "    return {}", None, "asks for nothing"),
     "mixed": (HEAD + "    hp.Choice('kernel', [1, 'a'])", 3, "only one type"),
+    "long": (HEAD + "    hp.Choice('x', [1] * 999 + ['a'])", 3, "only one t"),
+    "long_name": (
+        HEAD + "    return {hp.Choice('x', ['a' * 999]): 1}",
+        2,
+        "aaa",
+    ),
     "empty": (HEAD + "    hp.Choice('kernel', [])", 3, "must be provided"),
     "infinite": (
         HEAD + "    hp.Float('kernel', 0, float('inf'))",
@@ -111,7 +117,7 @@ def test_a_mistake_is_told_with_its_line_before_anything_is_written(
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and message in error
     assert f"{file}, line {line}: " in error if line else str(file) in error
-    assert "line None" not in error
+    assert "line None" not in error and len(error) < 600
     assert not trainings
     assert [path.name for path in tmp_path.rglob("*")] == ["wrong.py"]
 
