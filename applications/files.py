@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,24 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def check_places(
+    folder: Path, folders: Iterable[str], files: Iterable[str]
+) -> None:
+    """Raises FileExistsError where these could not be written later."""
+    for path in (folder / name for name in folders):
+        if path.exists() and not path.is_dir():
+            raise FileExistsError(
+                f"{path} is a file, in whose place a folder is to be "
+                "written; move it away, or give another --name"
+            )
+    for path in (folder / name for name in files):
+        if path.is_dir():
+            raise FileExistsError(
+                f"{path} is a folder, in whose place a file is to be "
+                "written; move it away, or give another --name"
+            )
 
 
 def _check_replaceable(path: Path, new: Path) -> None:

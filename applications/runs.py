@@ -46,18 +46,7 @@ class Run:
 
     def check_places(self) -> None:
         """Raises FileExistsError where a training could not write later."""
-        for path in (self.folder / name for name in FOLDERS):
-            if path.exists() and not path.is_dir():
-                raise FileExistsError(
-                    f"{path} is a file, in whose place a folder is to be "
-                    "written; move it away, or give another --name"
-                )
-        for path in (self.folder / name for name in FILES):
-            if path.is_dir():
-                raise FileExistsError(
-                    f"{path} is a folder, in whose place a file is to be "
-                    "written; move it away, or give another --name"
-                )
+        files.check_places(self.folder, FOLDERS, FILES)
 
     @property
     def exists(self) -> bool:

@@ -7,8 +7,6 @@ imported on any backend.
 import atexit
 import contextlib
 import functools
-import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,15 +16,12 @@ from typing import TypeAlias
 
 import keras
 
+from keras_fusion import tf_config
+
 Strategy: TypeAlias = Any
 """A `tf.distribute.Strategy`."""
 
 STRATEGIES = ("one", "mirrored", "multi_worker")
-
-TF_CONFIG_EXAMPLE = (
-    '{"cluster": {"worker": ["host1:12345", "host2:12345"]}, '
-    '"task": {"type": "worker", "index": 0}}'
-)
 
 
 def get_strategy(name: str, devices: int | None = None) -> Strategy:
@@ -136,7 +131,7 @@ def _make_logical_cpus(count: int) -> None:
 def _multi_worker(devices: int | None) -> Strategy:
     import tensorflow as tf
 
-    _check_tf_config()
+    tf_config.check()
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         tf.config.set_visible_devices(
@@ -155,29 +150,6 @@ def _multi_worker(devices: int | None) -> Strategy:
             f"The workers could not be linked: {error}. Call `get_strategy` "
             "before anything else uses TensorFlow."
         ) from error
-
-
-def _check_tf_config() -> None:
-    text = os.environ.get("TF_CONFIG", "")
-    try:
-        config = json.loads(text)
-        workers = [
-            *config["cluster"].get("chief", ()),
-            *config["cluster"]["worker"],
-        ]
-        task = (config["task"]["type"], int(config["task"]["index"]))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            "`TF_CONFIG` must be set for strategy 'multi_worker', which needs "
-            "the environment variable in every process, with its own index, "
-            f"for example TF_CONFIG='{TF_CONFIG_EXAMPLE}'. "
-            f"Received: TF_CONFIG={text!r}"
-        ) from error
-    if task[0] not in ("chief", "worker") or not 0 <= task[1] < len(workers):
-        raise ValueError(
-            "The task in `TF_CONFIG` must be a chief or worker of its "
-            f"cluster. Received: TF_CONFIG={text!r}"
-        )
 
 
 @functools.cache

@@ -6,7 +6,9 @@ import pytest
 import tensorflow as tf
 
 from keras_fusion import distribution
+from keras_fusion import tf_config
 from keras_fusion.replicas import replicas
+from keras_fusion.tf_config import EXAMPLE
 
 
 @pytest.fixture(scope="module")
@@ -98,31 +100,78 @@ def test_wrong_requests_say_what_to_do(monkeypatch, name, devices, message):
         distribution.get_strategy(name, devices)
 
 
+def a_cluster(index=0, job="worker", **jobs):
+    jobs = {"worker": ["a:1", "b:1"]} | jobs
+    return {"cluster": jobs, "task": {"type": job, "index": index}}
+
+
 @pytest.mark.parametrize(
     "config, message",
     [
-        ([], "needs the environment variable"),
-        ({"cluster": {"worker": ["a:1"]}}, "needs the environment variable"),
-        (
-            {
-                "cluster": {"worker": ["a:1"]},
-                "task": {"type": "worker", "index": 1},
-            },
-            "must be a chief or worker",
-        ),
-        (
-            {
-                "cluster": {"worker": ["a:1"], "ps": ["a:2"]},
-                "task": {"type": "ps", "index": 0},
-            },
-            "must be a chief or worker",
-        ),
+        ("", "it is not set"),
+        ("{", "it is not JSON"),
+        ("[" * 100_000, "it is not JSON"),
+        ("NaN", "it is no object"),
+        ("[]", "it is no object"),
+        ("null", "it is no object"),
+        ({}, "its cluster must be an object with a list of workers"),
+        ({"cluster": ["a:1"]}, "its cluster must be an object"),
+        ({"cluster": {"chief": ["a:1"]}}, "with a list of workers"),
+        ({"cluster": {"worker": ["a:1"]}}, "its task must be an object"),
+        ({"cluster": {"worker": ["a:1"]}, "task": 0}, "its task must be an"),
+        (a_cluster(worker="a:1"), "the worker of its cluster must be a list"),
+        (a_cluster(worker=[]), "the worker of its cluster must be a list"),
+        (a_cluster(worker={"0": "a:1"}), "must be a list of addresses"),
+        (a_cluster(worker=[1]), "the worker 1 is no address"),
+        (a_cluster(worker=[None]), "the worker None is no address"),
+        (a_cluster(worker=["a"]), "the worker 'a' is no address HOST:PORT"),
+        (a_cluster(worker=["a:b"]), "the worker 'a:b' is no address"),
+        (a_cluster(worker=["a:0"]), "the worker 'a:0' is no address"),
+        (a_cluster(worker=["a:65536"]), "is no address"),
+        (a_cluster(worker=["http://a:1"]), "is no address"),
+        (a_cluster(worker=["a:1", "a:1"]), "the address a:1 is there twice"),
+        (a_cluster(ps=["a:1"]), "the address a:1 is there twice"),
+        (a_cluster(chief=["c:1", "d:1"]), "one chief at most"),
+        (a_cluster(chief="c:1"), "the chief of its cluster must be a list"),
+        (a_cluster(job="ps", ps=["c:1"]), "must be a chief or worker of its"),
+        (a_cluster(job="chief"), "must be a chief or worker of its cluster"),
+        (a_cluster(job=None), "must be a chief or worker of its cluster"),
+        (a_cluster(job=["worker"]), "must be a chief or worker of its cluster"),
+        (a_cluster(index=2), "must be below 2, the number of its workers"),
+        # The chief is not one of the workers.
+        (a_cluster(index=2, chief=["c:1"]), "must be below 2"),
+        (a_cluster(index=1, job="chief", chief=["c:1"]), "must be below 1"),
+        (a_cluster(index=-1), "must be a number from 0"),
+        (a_cluster(index=0.5), "must be a number from 0"),
+        (a_cluster(index=None), "must be a number from 0"),
+        (a_cluster(index=True), "must be a number from 0"),
+        (a_cluster(index=[0]), "must be a number from 0"),
+        (a_cluster(index="first"), "must be a number from 0"),
     ],
 )
 def test_a_wrong_tf_config_is_refused(monkeypatch, config, message):
-    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
-    with pytest.raises(ValueError, match=message):
+    text = config if isinstance(config, str) else json.dumps(config)
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(ValueError, match="needs the environment var") as error:
         distribution.get_strategy("multi_worker")
+    assert message in str(error.value) and EXAMPLE in str(error.value)
+    assert len(str(error.value)) < 600 and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        a_cluster(),
+        a_cluster(index=1),
+        a_cluster(index="1"),
+        a_cluster(job="chief", chief=["c:1"]),
+        a_cluster(worker=["10.0.0.1:65535"], ps=["c:1"]),
+        a_cluster(worker=["[::1]:80"]),
+    ],
+)
+def test_what_a_cluster_can_be_is_taken(monkeypatch, config):
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    tf_config.check()
 
 
 def test_more_gpus_than_there_are_is_refused(monkeypatch):

@@ -7,11 +7,13 @@ The flags of a search are the fields of `flags.Flags` and those of the task's
 import argparse
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
 import applications
 from applications import cli
+from applications import settings
 from tuning.flags import Flags
 
 PROGRAM = "python -m tuning"
@@ -25,7 +27,7 @@ class Sweep(cli.RunCommand):
     """LEAST:MOST:COUNT, or a single value; spaced evenly as logarithms."""
     data_dir: str | None = None
     """Folder with other data; None: the data it was trained on."""
-    split: str | None = None
+    split: Literal["test", "validation"] | None = None
     """Part of the data; None: validation if there is one, else test."""
 
     def __call__(self, task: str) -> None:
@@ -77,12 +79,13 @@ def _list_tasks() -> str:
 
 
 def _search(name: str, task, flags: list[str], arguments: list[str]) -> None:
+    from tuning import chief
     from tuning import search
     from tuning import workers
 
     start, flags = cli.starting_config(task, flags)
     if start is task.PRESETS["default"]:
-        start = dataclasses.replace(start, **_start_of(name, flags))
+        start = _start_of(name, flags, start)
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Command:
@@ -99,10 +102,15 @@ def _search(name: str, task, flags: list[str], arguments: list[str]) -> None:
             "given beside the options."
         ),
     )
-    workers.run(search.begin(name, command.search, command.trials), arguments)
+    # What the environment says is checked before anything is written.
+    chief.role()
+    begun = search.begin(name, command.search, command.trials)
+    workers.run(begun, arguments)
 
 
-def _start_of(name: str, flags: list[str]) -> dict:
+def _start_of(
+    name: str, flags: list[str], default: settings.Settings
+) -> settings.Settings:
     """The settings that a space starts from, where no preset is given."""
     from tuning import space
 
@@ -111,6 +119,6 @@ def _start_of(name: str, flags: list[str]) -> dict:
     parser.add_argument("--space", type=Path, nargs="?")
     file = parser.parse_known_args(flags)[0].space
     try:
-        return space.load(name, file).start
+        return space.load(name, file).start(default)
     except FileNotFoundError:
-        return {}
+        return default

@@ -26,7 +26,9 @@ class Flags:
     """Best trials that keep their weights."""
     workers: settings.Count = 1
     """Processes on this machine that run trials."""
+    chief_timeout: settings.Count = 600
+    """Seconds that a worker waits for a chief that is away."""
 
 
 # A search that goes on may have others.
-MAY_DIFFER = ("trials", "keep", "workers", "cost")
+MAY_DIFFER = ("trials", "keep", "workers", "cost", "chief_timeout")

@@ -6,9 +6,9 @@ from typing import Any
 import tensorflow as tf
 from tensorboard.plugins.hparams import api
 
+from tuning.parameters import choices
+from tuning.parameters import limits
 from tuning.search import Search
-from tuning.space import choices
-from tuning.space import limits
 from tuning.trial import Trial
 
 COSTS = ("parameters", "seconds_per_step")

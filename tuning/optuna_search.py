@@ -6,12 +6,14 @@ search spaces, through an object with the methods of keras-tuner's
 """
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
+from tuning import damage
 from tuning import results
 from tuning import trial as trials
 from tuning.search import Search
@@ -47,15 +49,9 @@ class Suggestions:
     def Fixed(self, name: str, value: Any, **_: Any) -> Any:
         return self._if_active(name, lambda: value)
 
-    def Int(self, name: str, *limits: Any, **options: Any) -> int | None:
-        return self._number(self.trial.suggest_int, name, *limits, **options)
-
-    def Float(self, name: str, *limits: Any, **options: Any) -> float | None:
-        return self._number(self.trial.suggest_float, name, *limits, **options)
-
     def _number(
         self,
-        suggest: Callable[..., Any],
+        suggest: str,
         name: str,
         min_value: float,
         max_value: float,
@@ -68,9 +64,13 @@ class Suggestions:
             return self.Choice(name, powers(min_value, max_value, step))
         if step:
             options["step"] = step
+        method = getattr(self.trial, suggest)
         return self._if_active(
-            name, lambda: suggest(name, min_value, max_value, **options)
+            name, lambda: method(name, min_value, max_value, **options)
         )
+
+    Int = functools.partialmethod(_number, "suggest_int")
+    Float = functools.partialmethod(_number, "suggest_float")
 
     def _if_active(self, name: str, suggest: Callable[[], Any]) -> Any:
         """None where an open condition does not hold."""
@@ -101,7 +101,7 @@ def run(search: Search) -> None:
     while len(study.get_trials(deepcopy=False)) < search.trials:
         trial = study.ask()
         suggestions = Suggestions(trial)
-        search.space.function(suggestions)
+        search.space.ask(suggestions)
         trial.set_user_attr("values", suggestions.values)
         _run_trial(search, study, state, trial.number, suggestions.values)
 
@@ -120,12 +120,8 @@ def _run_trial(
 
 
 def _optuna() -> Any:
-    try:
-        import optuna
-    except ImportError as error:
-        raise ValueError(
-            "--algorithm nsga2 needs Optuna: pip install 'keras-fusion[optuna]'"
-        ) from error
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 
@@ -137,15 +133,17 @@ def _study(optuna: Any, search: Search) -> Any:
     file = search.folder / "oracle" / "optuna.log"
     file.parent.mkdir(parents=True, exist_ok=True)
     direction = {"max": "maximize", "min": "minimize"}
-    return optuna.create_study(
-        study_name=search.task,
-        storage=JournalStorage(JournalFileBackend(str(file))),
-        sampler=optuna.samplers.NSGAIISampler(
-            seed=search.start.seed, population_size=max(4, search.trials // 4)
-        ),
-        directions=[
-            direction[search.space.objective.direction],
-            "minimize",
-        ],
-        load_if_exists=True,
-    )
+    with damage.told(file):
+        return optuna.create_study(
+            study_name=search.task,
+            storage=JournalStorage(JournalFileBackend(str(file))),
+            sampler=optuna.samplers.NSGAIISampler(
+                seed=search.start.seed,
+                population_size=max(4, search.trials // 4),
+            ),
+            directions=[
+                direction[search.space.objective.direction],
+                "minimize",
+            ],
+            load_if_exists=True,
+        )

@@ -9,10 +9,10 @@ from matplotlib.ticker import EngFormatter
 from matplotlib.ticker import NullFormatter
 
 from applications import files
+from tuning.parameters import choices
+from tuning.parameters import is_logarithmic
+from tuning.parameters import limits
 from tuning.search import Search
-from tuning.space import choices
-from tuning.space import is_logarithmic
-from tuning.space import limits
 from tuning.trial import Trial
 
 COLUMNS = 4

@@ -5,11 +5,13 @@ import shutil
 
 from applications import files
 from applications import settings
+from applications.reports import Incomplete
 from applications.runs import Run
+from tuning import damage
 from tuning import hparams
 from tuning import pictures
+from tuning.parameters import format_values
 from tuning.search import Search
-from tuning.space import format_values
 from tuning.trial import Trial
 from tuning.trial import read as read_trial
 
@@ -30,12 +32,15 @@ def update(search: Search) -> list[Trial]:
 
 
 def conclude(search: Search) -> None:
-    """At the end of a search: pictures, no more weights than asked, a table."""
+    """At the end of a search: pictures, no more weights than asked, a table.
+
+    Raises Incomplete where no trial has a score.
+    """
     trials = update(search)
     remove_weights(search, trials)
     print(f"\n{table(search, trials)}\n")
     if not ranked(search, trials):
-        return
+        raise Incomplete(_without_a_score(search, trials))
     picture = search.folder / "scores.png"
     pictures.draw(search, trials, picture)
     print(
@@ -47,11 +52,31 @@ def conclude(search: Search) -> None:
     )
 
 
+def _without_a_score(search: Search, trials: list[Trial]) -> str:
+    reasons = [trial for trial in trials if trial.status == "failed"]
+    if not reasons:
+        return f"no trial of {search.folder} has ended"
+    first = reasons[0]
+    return (
+        f"all {len(reasons)} trials of {search.folder} failed; trial "
+        f"{first.name} {first.message}; what they printed is in TRIAL/"
+        "output.txt"
+    )
+
+
 def read(search: Search) -> list[Trial]:
     """All trials that have begun, in the order of their numbers."""
     names = [file.parent.name for file in search.folder.glob("*/trial.json")]
-    trials = [read_trial(search, name) for name in sorted(names, key=int)]
+    # A folder that somebody has copied is no trial.
+    numbers = sorted(filter(str.isdecimal, names), key=int)
+    trials = [read_trial(search, name) for name in numbers]
     return [trial for trial in trials if trial is not None]
+
+
+def check(search: Search) -> None:
+    """Raises ValueError where a file of the trials is damaged."""
+    for best in ranked(search, read(search))[:1]:
+        _config(search, best)
 
 
 def ranked(search: Search, trials: list[Trial]) -> list[Trial]:
@@ -102,9 +127,15 @@ def table(search: Search, trials: list[Trial]) -> str:
     return "\n".join(lines)
 
 
+def _config(search: Search, trial: Trial) -> settings.Settings:
+    run = Run(search.task, search.folder / trial.name)
+    with damage.told(run.folder / "config.json"):
+        return run.config
+
+
 def _write_config(search: Search, best: Trial) -> None:
     config = dataclasses.replace(
-        Run(search.task, search.folder / best.name).config,
+        _config(search, best),
         name=f"{search.start.name}-best",
         runs_dir=search.start.runs_dir,
     )

@@ -1,130 +1,153 @@
 """Search spaces: read, declared, and applied to the settings of a trial."""
 
-import importlib.util
+import dataclasses
+import difflib
 import json
-import math
+import reprlib
 from pathlib import Path
-from types import ModuleType
 from typing import Any
-from typing import NamedTuple
 
 import keras_tuner
 
 from applications import settings
 from applications.task import load_task
-
-# Of the keys that keras-tuner's Hyperband adds to the values of a trial.
-HYPERBAND_PREFIX = "tuner/"
-
-
-class Objective(NamedTuple):
-    direction: str
-    """"max" or "min"."""
-    key: str
-    """Of `metrics.json`; `a.b` is key `b` of `a`."""
-
-    def of(self, metrics: dict) -> float:
-        """The score that these metrics have."""
-        value = metrics
-        for part in self.key.split("."):
-            if not isinstance(value, dict) or part not in value:
-                raise ValueError(
-                    f"the objective {self.key} is not in the metrics, which "
-                    f"have {', '.join(numbers(metrics))}"
-                )
-            value = value[part]
-        if not isinstance(value, int | float):
-            raise ValueError(
-                f"the objective {self.key} must be a number, its value is "
-                f"{value!r}"
-            )
-        return float(value)
-
-    def better(self, score: float) -> float:
-        """A key to sort by, the best first."""
-        return -score if self.direction == "max" else score
-
-
-def numbers(metrics: dict, prefix: str = "") -> dict[str, float]:
-    """All numbers of nested metrics under their dotted keys."""
-    flat = {}
-    for name, value in metrics.items():
-        if isinstance(value, dict):
-            flat |= numbers(value, f"{prefix}{name}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            flat[prefix + name] = float(value)
-    return flat
+from tuning import objective
+from tuning import parameters
+from tuning.space_file import SpaceFile
 
 
 class Space:
     """What a file of a search space says."""
 
-    def __init__(self, module: ModuleType, source: str) -> None:
-        self.source = source
+    def __init__(self, file: SpaceFile) -> None:
+        self.file = file
+        self.source = str(file.path)
         for name in ("OBJECTIVE", "space"):
-            if not hasattr(module, name):
+            if name not in file.names:
                 raise ValueError(
-                    f"{source} must define OBJECTIVE and space(hp); it has no "
-                    f"{name}"
+                    f"{self.source} must define OBJECTIVE and space(hp); it "
+                    f"has no {name}"
                 )
-        self.objective = _objective(module.OBJECTIVE, source)
-        self.start: dict[str, Any] = getattr(module, "START", {})
-        self.function = module.space
+        self.objective = objective.parse(
+            file.names["OBJECTIVE"], file.where("OBJECTIVE")
+        )
+        self.function = file.names["space"]
+        if not callable(self.function):
+            raise ValueError(
+                f"{file.where('space')}: space must be a function of hp, "
+                f"received {reprlib.repr(self.function)}"
+            )
+
+    def ask(self, hp: Any) -> Any:
+        """What the file's function returns."""
+        with self.file.mistakes("space"):
+            return self.function(hp)
 
     def declare(self) -> keras_tuner.HyperParameters:
         """All parameters, those under a condition included."""
         declared = keras_tuner.HyperParameters()
-        self.function(declared)
+        self.ask(declared)
         if not declared.space:
             raise ValueError(
                 f"{self.source}: space(hp) asks for nothing; expected at "
                 'least one parameter, such as hp.Float("learning_rate", ...)'
             )
+        for parameter in declared.space:
+            if wrong := parameters.wrong(parameter):
+                raise ValueError(
+                    f"{self.file.where('space')}: the parameter "
+                    f"{parameter.name!r} {wrong}"
+                )
         return declared
+
+    def check(self, start: settings.Settings) -> None:
+        """Asks for settings with every value, before any of them is trained.
+
+        Whether the task takes the values is left to the trials.
+        """
+        declared = self.declare()
+        known = {parameter.name for parameter in declared.space}
+        for parameter in declared.space:
+            for value in parameters.values_of(parameter):
+                values = declared.values | {
+                    condition.name: condition.values[0]
+                    for condition in parameter.conditions
+                }
+                hp = parameters.with_values(values | {parameter.name: value})
+                self._checked(self.ask(hp), start, "space")
+                if hidden := {one.name for one in hp.space} - known:
+                    raise ValueError(
+                        f"{self.file.where('space')}: the parameter "
+                        f"{min(hidden)!r} is not always asked for; ask for it "
+                        "under hp.conditional_scope instead of an if"
+                    )
 
     def active(self, values: dict[str, Any]) -> dict[str, Any]:
         """The values that count beside each other."""
-        parameters = self._with_values(values)
-        self.function(parameters)
+        hp = parameters.with_values(values)
+        self.ask(hp)
         return {
-            parameter.name: parameters.values[parameter.name]
-            for parameter in parameters.space
-            if parameters.is_active(parameter)
+            parameter.name: hp.values[parameter.name]
+            for parameter in hp.space
+            if hp.is_active(parameter)
         }
+
+    def start(self, default: settings.Settings) -> settings.Settings:
+        """The settings that searches start from without a preset."""
+        return self._applied(self.file.names.get("START", {}), default, "START")
 
     def changed(
         self, values: dict[str, Any], start: settings.Settings
     ) -> settings.Settings:
         """The config of a trial with these values."""
-        changes = self.function(self._with_values(values))
+        return self._applied(
+            self.ask(parameters.with_values(values)), start, "space"
+        )
+
+    def _applied(
+        self, changes: Any, start: settings.Settings, name: str
+    ) -> settings.Settings:
+        text = json.dumps(self._checked(changes, start, name))
+        where = self.file.where(name)
+        return settings.from_json(text, type(start), where, start)
+
+    def _checked(
+        self, changes: Any, start: settings.Settings, name: str
+    ) -> dict[str, Any]:
+        """The changes, if they are settings of the task and JSON."""
+        where = self.file.where(name)
         if not isinstance(changes, dict):
-            raise ValueError(
-                f"{self.source}: space(hp) must return a dict of settings, "
-                f"received {changes!r}"
+            what = (
+                "space(hp) must return" if name == "space" else "START must be"
             )
-        changes = {k: v for k, v in changes.items() if v is not None}
-        return settings.from_json(
-            json.dumps(changes), type(start), self.source, start
-        )
+            raise ValueError(
+                f"{where}: {what} a dict of settings, received "
+                f"{reprlib.repr(changes)}"
+            )
+        known = [field.name for field in dataclasses.fields(start)]
+        if unknown := [key for key in changes if key not in known]:
+            names = ", ".join(map(str, unknown))
+            near = difflib.get_close_matches(names, known)
+            raise ValueError(
+                f"{where}: unknown settings: {reprlib.repr(names)[1:-1]}; "
+                + (f"near are: {', '.join(near)}; " if near else "")
+                + "--help lists those that there are"
+            )
+        for key, value in changes.items():
+            if not _is_json(value):
+                raise ValueError(
+                    f"{where}: {key} must be a number, a text, a truth value "
+                    f"or a list of them, received {reprlib.repr(value)}"
+                )
+        return {k: v for k, v in changes.items() if v is not None}
 
-    def _with_values(self, values: dict) -> keras_tuner.HyperParameters:
-        parameters = keras_tuner.HyperParameters()
-        parameters.values = {
-            k: v
-            for k, v in values.items()
-            if not k.startswith(HYPERBAND_PREFIX)
-        }
-        return parameters
 
-
-def _objective(text: Any, source: str) -> Objective:
-    words = text.split() if isinstance(text, str) else []
-    if len(words) != 2 or words[0] not in ("max", "min"):
-        raise ValueError(
-            f'{source}: OBJECTIVE must be "max KEY" or "min KEY", received '
-            f"{text!r}"
-        )
-    return Objective(*words)
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def load(task: str, file: Path | None) -> Space:
@@ -137,44 +160,8 @@ def load(task: str, file: Path | None) -> Space:
             )
     if not file.is_file():
         raise FileNotFoundError(f"there is no search space {str(file)!r}")
-    spec = importlib.util.spec_from_file_location(f"space_of_{task}", file)
-    if spec is None or spec.loader is None:
+    if file.suffix != ".py":
         raise ValueError(
             f"a search space is a Python file FILE.py, received {str(file)!r}"
         )
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise ValueError(
-            f"{file} cannot be run ({type(error).__name__}: {error})"
-        ) from error
-    return Space(module, str(file))
-
-
-def limits(parameter: Any) -> tuple[float, float] | None:
-    """The range of a numeric parameter; None: it is a choice."""
-    low = getattr(parameter, "min_value", None)
-    return None if low is None else (low, parameter.max_value)
-
-
-def choices(parameter: Any) -> list:
-    """The values of a parameter without a range."""
-    if type(parameter).__name__ == "Boolean":
-        return [False, True]
-    return list(getattr(parameter, "values", None) or [parameter.value])
-
-
-def is_logarithmic(parameter: Any) -> bool:
-    return getattr(parameter, "sampling", None) in ("log", "reverse_log")
-
-
-def format_values(values: dict[str, Any]) -> str:
-    """All in one line."""
-    return " ".join(f"{name}={_short(v)}" for name, v in values.items())
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float) and math.isfinite(value):
-        return f"{value:.3g}"
-    return str(value).replace(" ", "+")
+    return Space(SpaceFile(file))

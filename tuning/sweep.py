@@ -4,6 +4,7 @@ Which channels are exchanged is decided when the network runs, by its scales
 and the threshold: neither depends on the other once the training is over.
 """
 
+import reprlib
 from pathlib import Path
 
 import keras
@@ -16,6 +17,9 @@ from keras_fusion.callbacks import exchanged_shares
 from keras_fusion.callbacks import find_exchanges
 from keras_fusion.callbacks import find_layers
 from keras_fusion.layers import ChannelExchange
+
+# More would tell nothing new: a network has fewer channels at stake.
+MOST_THRESHOLDS = 1000
 
 
 def sweep(
@@ -65,10 +69,11 @@ def values_of(thresholds: str) -> list[float]:
     except ValueError:
         ends, count = [], 0
     right = len(parts) in (1, 3) and ends and 0 < ends[0] <= ends[-1] < np.inf
-    if not right or count < 1:
+    if not right or not 1 <= count <= MOST_THRESHOLDS:
         raise ValueError(
             "threshold must be a positive number or LEAST:MOST:COUNT, such as "
-            f"1e-4:1e-1:25, received {thresholds!r}"
+            f"1e-4:1e-1:25, with COUNT from 1 to {MOST_THRESHOLDS}, received "
+            f"{reprlib.repr(thresholds)}"
         )
     return np.geomspace(ends[0], ends[-1], count).tolist()
 

@@ -4,32 +4,38 @@ What a training leaves behind ends with its process: memory, graphs, a crash.
 """
 
 import dataclasses
+import math
 import re
 import shutil
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
+from typing import Literal
+
+import pydantic
 
 from applications import files
 from applications import settings
 from tuning import child
+from tuning import damage
+from tuning.objective import numbers
+from tuning.parameters import HYPERBAND_PREFIX
+from tuning.parameters import format_values
 from tuning.progress import say
 from tuning.search import Search
-from tuning.space import HYPERBAND_PREFIX
-from tuning.space import format_values
-from tuning.space import numbers
 
 
-@dataclasses.dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(
+    frozen=True, config=pydantic.ConfigDict(strict=True, extra="forbid")
+)
 class Trial:
     name: str
     values: dict[str, Any]
     """Of the parameters that count beside each other."""
     continues: str | None = None
     """An earlier trial, whose weights it started from."""
-    status: str = "running"
-    """"running", "completed" or "failed"."""
+    status: Literal["running", "completed", "failed"] = "running"
     message: str = ""
     """Why it failed."""
     score: float | None = None
@@ -76,10 +82,17 @@ def read(search: Search, name: str) -> Trial | None:
     file = folder / "trial.json"
     if not file.is_file():
         return None
-    trial = Trial(name, **files.read_json(file))
+    with damage.told(file):
+        trial = Trial(name, **files.read_json(file))
+        if (trial.status == "completed") != (trial.score is not None):
+            raise ValueError("a trial has a score when it is completed")
     if trial.status != "completed":
         return trial
-    metrics = files.read_json(folder / "metrics.json")
+    file = folder / "metrics.json"
+    with damage.told(file):
+        metrics = files.read_json(file)
+        if search.space.objective.of(metrics) != trial.score:
+            raise ValueError("it has not the score that trial.json has")
     return dataclasses.replace(trial, metrics=_columns(search, metrics))
 
 
@@ -106,15 +119,22 @@ def _train(search: Search, trial: Trial, config: settings.Settings) -> Trial:
     _inherit(search.folder, trial.continues, folder)
     message = ""
     # The metrics are a run's last file: without them it has not ended.
-    if not (folder / "metrics.json").is_file():
+    file = folder / "metrics.json"
+    if not file.is_file():
+        damage.check_checkpoints(folder / "checkpoints")
         message = _run_command(search.task, config, folder)
     if message:
         return _failed(search, trial, message)
-    metrics = files.read_json(folder / "metrics.json")
+    with damage.told(file, "remove it, and the same command goes on"):
+        metrics = files.read_json(file)
+    score = search.space.objective.of(metrics)
+    if not math.isfinite(score):
+        key = search.space.objective.key
+        return _failed(search, trial, f"its {key} is {score}, not a score")
     trial = dataclasses.replace(
         trial,
         status="completed",
-        score=search.space.objective.of(metrics),
+        score=score,
         metrics=_columns(search, metrics),
     )
     _write(search, trial)

@@ -8,6 +8,7 @@ has ended is never trained again, because its run is there.
 import contextlib
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import keras_tuner
@@ -17,6 +18,8 @@ from keras_tuner.oracles import HyperbandOracle
 from keras_tuner.oracles import RandomSearchOracle
 
 from applications import files
+from tuning import damage
+from tuning import oracle_files
 from tuning import results
 from tuning.search import Search
 from tuning.trial import run
@@ -103,10 +106,19 @@ def make_oracle(search: Search) -> keras_tuner.Oracle:
 
 
 class Tuner(keras_tuner.Tuner):
-    """Runs the trials that an oracle asks for."""
+    """Runs the trials that an oracle asks for.
 
-    def __init__(self, search: Search) -> None:
+    Args:
+        search: The search.
+        before_request: Called before something is asked of the oracle, which
+            may be the chief's.
+    """
+
+    def __init__(
+        self, search: Search, before_request: Callable[[], None] = lambda: None
+    ) -> None:
         self.search_settings = search
+        self.before_request = before_request
         self.locks = contextlib.ExitStack()
         oracle = make_oracle(search)
         super().__init__(
@@ -116,7 +128,9 @@ class Tuner(keras_tuner.Tuner):
         )
         state = search.folder / "oracle" / "oracle.json"
         if oracle is self.oracle and state.is_file():
-            oracle.reload()
+            oracle_files.check(state.parent, oracle.get_state())
+            with damage.told(state):
+                oracle.reload()
 
     def save(self) -> None:
         """Its state is the oracle's; a worker has none."""
@@ -125,6 +139,7 @@ class Tuner(keras_tuner.Tuner):
 
     def pre_create_trial(self) -> None:
         time.sleep(POLL_SECONDS)
+        self.before_request()
 
     def on_trial_begin(self, trial: keras_tuner.engine.trial.Trial) -> None:
         folder = lock_folder(self.search_settings, trial.trial_id)
@@ -144,6 +159,7 @@ class Tuner(keras_tuner.Tuner):
             result = run(search, trial.trial_id, values)
         finally:
             results.update(search)
+        self.before_request()
         if result.status == "completed":
             self.oracle.update_trial(trial.trial_id, {"score": result.score})
         trial.status, trial.message = result.status.upper(), result.message

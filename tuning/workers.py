@@ -6,6 +6,7 @@ protocol; a process is told by three variables of its environment what it is.
 """
 
 import contextlib
+import functools
 import os
 import socket
 import subprocess
@@ -15,13 +16,14 @@ from collections.abc import Sequence
 import grpc
 
 from applications import files
+from tuning import chief
 from tuning import child
 from tuning import results
 from tuning.progress import say
 from tuning.search import Search
 
-ROLE = "KERASTUNER_TUNER_ID"
-HOST, PORT = "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
+# Whoever started it draws the conclusions.
+LOCAL_CHIEF = "local chief"
 POLL_SECONDS = 0.5
 # Of one process: what ends more often is broken.
 MAX_RESTARTS = 4
@@ -29,28 +31,23 @@ MAX_RESTARTS = 4
 
 def run(search: Search, arguments: Sequence[str]) -> None:
     """Searches to the end; `arguments` are those of this very command."""
-    role = _role()
+    role = chief.role()
+    # What is damaged is said before anything changes.
+    results.check(search)
     if role == "worker":
         _work(search)
-    elif role is None and search.flags.workers > 1:
+        return
+    if role is None and search.flags.workers > 1:
         _start_all(search, arguments)
-    else:
-        with files.lock(search.folder / "oracle"):
-            _search(search)
+        results.conclude(search)
+        return
+    if role == "chief":
+        chief.check_can_listen()
+        say(f"chief at {chief.address()}, waiting for workers")
+    with files.lock(search.folder / "oracle"):
+        _search(search)
+        if os.environ.get(chief.ROLE) != LOCAL_CHIEF:
             results.conclude(search)
-
-
-def _role() -> str | None:
-    """What keras-tuner's variables make of this process."""
-    present = [name for name in (ROLE, HOST, PORT) if name in os.environ]
-    if not present:
-        return None
-    if len(present) < 3:
-        raise ValueError(
-            f"a chief or worker needs {ROLE} (chief, or a name of its own), "
-            f"{HOST} and {PORT}; received only {', '.join(present)}"
-        )
-    return "chief" if "chief" in os.environ[ROLE] else "worker"
 
 
 def _search(search: Search) -> None:
@@ -69,8 +66,10 @@ def _work(search: Search) -> None:
     """Runs trials for a chief, and waits for one that is away."""
     from tuning.tuner import Tuner
 
+    await_chief = functools.partial(chief.wait_for, search.flags.chief_timeout)
     for _ in range(1 + MAX_RESTARTS):
-        tuner = Tuner(search)
+        await_chief()
+        tuner = Tuner(search, await_chief)
         try:
             # keras-tuner prints conditions as it receives them.
             with open(os.devnull, "w") as null:
@@ -79,7 +78,7 @@ def _work(search: Search) -> None:
         except grpc.RpcError as error:
             if error.code() != grpc.StatusCode.UNAVAILABLE:
                 raise
-            say("the chief is away; waiting for it")
+            say("the chief is away")
         finally:
             tuner.locks.close()
     raise OSError("the chief went away too often")
@@ -87,21 +86,21 @@ def _work(search: Search) -> None:
 
 def _start_all(search: Search, arguments: Sequence[str]) -> None:
     """A chief and workers; a worker that dies gets its trial back."""
-    names = ["chief"]
+    names = [LOCAL_CHIEF]
     names += [f"worker{n}" for n in range(search.flags.workers)]
-    address = {HOST: "127.0.0.1", PORT: str(_free_port())}
+    address = {chief.HOST: "127.0.0.1", chief.PORT: str(_free_port())}
 
     def start(name: str) -> subprocess.Popen:
         return child.start(
             ["tuning", *arguments],
-            env=os.environ | address | {ROLE: name},
-            stdout=subprocess.DEVNULL if name == "chief" else None,
+            env=os.environ | address | {chief.ROLE: name},
+            stdout=subprocess.DEVNULL if name == LOCAL_CHIEF else None,
         )
 
     running = {name: start(name) for name in names}
     restarts = dict.fromkeys(names, 0)
     try:
-        while any(name != "chief" for name in running):
+        while any(name != LOCAL_CHIEF for name in running):
             time.sleep(POLL_SECONDS)
             for name, process in list(running.items()):
                 status = process.poll()
@@ -122,7 +121,6 @@ def _start_all(search: Search, arguments: Sequence[str]) -> None:
             process.terminate()
         for process in running.values():
             process.wait()
-    results.conclude(search)
 
 
 def _free_port() -> int:

@@ -1,12 +1,12 @@
 """Episodes: boards before and after, the block that moves, what was said."""
 
-import json
+import itertools
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from applications import files
+from applications.instruction_following import entries
 from applications.instruction_following.rules import ABSENT
 from applications.instruction_following.rules import BLOCKS
 
@@ -30,6 +30,15 @@ class Episodes(NamedTuple):
     """(instructions,), the board of each."""
 
 
+class Move(NamedTuple):
+    """A note of a file: a board before and after it, and what was said."""
+
+    start: np.ndarray
+    target: np.ndarray
+    block: int
+    texts: list[str]
+
+
 def read(folder: str | Path, part: str) -> Episodes:
     """The single moves of a part of a folder in the public Blocks format.
 
@@ -37,49 +46,62 @@ def read(folder: str | Path, part: str) -> Episodes:
     not read.
     """
     file = Path(folder) / FILES[part]
-    text = files.read_text(file)
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file} is not readable JSON: {error}") from error
-    try:
-        return _episodes_of(content)
-    except (KeyError, TypeError, IndexError, ValueError) as error:
+    episodes = entries.read(file, "episodes with states and notes", _moves)
+    moves = [move for moves in episodes for move in moves]
+    if not moves:
         raise ValueError(
-            f"{file} is not in the Blocks format, a list of episodes with "
-            f"states and notes ({type(error).__name__}: {error})"
-        ) from error
-
-
-def _episodes_of(content: list[dict]) -> Episodes:
-    boards, texts, board = [], [], []
-    for episode in content:
-        for note in episode["notes"]:
-            if note["type"] != SINGLE_MOVE:
-                continue
-            before, after = (
-                as_board(episode["states"][note[end]])
-                for end in ("start", "finish")
-            )
-            moves = np.abs(after - before).max(axis=1) > 1e-6
-            if moves.sum() != 1:
-                raise ValueError(
-                    f"expected a note that moves one block, received "
-                    f"{moves.sum()} moving blocks"
-                )
-            texts += note["notes"]
-            board += [len(boards)] * len(note["notes"])
-            boards.append((before, after, int(np.argmax(moves))))
-    if not boards:
-        raise ValueError(f"expected notes of type {SINGLE_MOVE}, received none")
-    start, target, block = zip(*boards, strict=True)
+            f"{file}: expected notes of type {SINGLE_MOVE}, received none"
+        )
+    start, target, block, texts = zip(*moves, strict=True)
     return Episodes(
         np.stack(start),
         np.stack(target),
         np.array(block),
-        tuple(texts),
-        np.array(board),
+        tuple(itertools.chain(*texts)),
+        np.repeat(np.arange(len(texts)), list(map(len, texts))),
     )
+
+
+def _moves(episode: dict) -> list[Move]:
+    """The single moves of an episode."""
+    states = entries.value(episode, "states", list)
+
+    def move(note: dict) -> Move | None:
+        if entries.value(note, "type", str) != SINGLE_MOVE:
+            return None
+        return _move(note, states)
+
+    notes = entries.value(episode, "notes", list)
+    return [one for one in entries.each(notes, "note", move) if one is not None]
+
+
+def _move(note: dict, states: list) -> Move:
+    before, after = (_state(note, end, states) for end in ("start", "finish"))
+    if len(before) != len(after):
+        raise ValueError(
+            "expected as many blocks at the finish as at the start, received "
+            f"{len(after)} and {len(before)}"
+        )
+    moves = np.abs(after - before).max(axis=1) > 1e-6
+    if moves.sum() != 1:
+        raise ValueError(
+            "expected a note that moves one block, received "
+            f"{moves.sum()} moving blocks"
+        )
+    texts = entries.texts(note, "notes")
+    return Move(
+        _on_board(before), _on_board(after), int(np.argmax(moves)), texts
+    )
+
+
+def _state(note: dict, end: str, states: list) -> np.ndarray:
+    number = entries.value(note, end, int)
+    if not 0 <= number < len(states):
+        raise ValueError(
+            f"{end} must be the number of a state, from 0 to "
+            f"{len(states) - 1}, received {number}"
+        )
+    return _places(states[number])
 
 
 def as_board(state: list[list[float]]) -> np.ndarray:
@@ -87,13 +109,15 @@ def as_board(state: list[list[float]]) -> np.ndarray:
 
     The file's x grows to the right of the people's picture, its z upwards.
     """
-    positions = np.array(state, "float64")
-    too_many = len(positions) > BLOCKS.num_blocks
-    if positions.ndim != 2 or positions.shape[1] != 3 or too_many:
-        raise ValueError(
-            f"expected up to {BLOCKS.num_blocks} positions [x, y, z], "
-            f"received an array of shape {positions.shape}"
-        )
+    return _on_board(_places(state))
+
+
+def _places(state: list[list[float]]) -> np.ndarray:
+    places = entries.positions(state, "[x, y, z]", BLOCKS)
+    return places[:, [0, 2]]
+
+
+def _on_board(places: np.ndarray) -> np.ndarray:
     board = np.full((BLOCKS.num_blocks, 2), ABSENT)
-    board[: len(positions)] = positions[:, [0, 2]]
+    board[: len(places)] = places
     return board

@@ -1,6 +1,7 @@
 """Plays episodes whose targets are unknown."""
 
 import json
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import keras
 import numpy as np
 
 from applications import files
+from applications.instruction_following import entries
 from applications.instruction_following import episodes
 from applications.instruction_following import instructions
 from applications.instruction_following import pictures
@@ -104,28 +106,23 @@ def actions_in_words(path: np.ndarray, stopped: bool) -> list[str]:
 
 
 def _read(file: Path, config: Config) -> list[tuple[np.ndarray, str]]:
-    try:
-        content = json.loads(files.read_text(file))
-        return [
-            (_board(entry["state"], config), str(entry["instruction"]))
-            for entry in content
-        ]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{file} is not a list of objects with a state and an instruction "
-            f"({type(error).__name__}: {error})"
-        ) from error
+    def question(entry: dict) -> tuple[np.ndarray, str]:
+        board = _board(entries.value(entry, "state", list), config)
+        return board, entries.text(entry, "instruction")
+
+    return entries.read(
+        file, "objects with a state and an instruction", question
+    )
 
 
 def _board(state: list[list[float]], config: Config) -> np.ndarray:
     if config.world == "blocks":
         return episodes.as_board(state)
-    board = np.array(state, "float64")
-    expected = (config.rules.num_blocks, 2)
-    if board.shape != expected or np.abs(board).max() > config.rules.ground:
+    board = entries.positions(state, "[right, up]", config.rules)
+    if len(board) != config.rules.num_blocks:
         raise ValueError(
-            f"expected {expected[0]} positions [right, up] of up to "
-            f"{config.rules.ground:g} cells from the middle, received {state}"
+            f"expected {config.rules.num_blocks} positions [right, up] in "
+            f"cells from the middle, received {reprlib.repr(state)}"
         )
     return board
 

@@ -7,6 +7,7 @@ import pytest
 from applications.instruction_following import data
 from applications.instruction_following import episodes
 from applications.instruction_following import instructions
+from applications.instruction_following import predictions
 from applications.instruction_following.config import Config
 from applications.instruction_following.rendering import BOARD
 from applications.instruction_following.rendering import looks
@@ -94,6 +95,16 @@ def one_episode(**note):
     return [{"states": [start, finish], "notes": [note, other]}]
 
 
+def on_board(state):
+    """An episode that begins with such a board."""
+    (episode,) = one_episode()
+    return [episode | {"states": [state, episode["states"][1]]}]
+
+
+def question(state, instruction="up"):
+    return [{"state": state, "instruction": instruction}]
+
+
 def test_single_moves_are_read_and_nobody_who_wrote_them(tmp_path):
     (tmp_path / "dev.json").write_text(json.dumps(one_episode()))
     read = episodes.read(tmp_path, "validation")
@@ -109,16 +120,91 @@ def test_single_moves_are_read_and_nobody_who_wrote_them(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        ("", "dev.json is not readable JSON"),
         ("[", "dev.json is not readable JSON"),
-        ("[{}]", "not in the Blocks format.*KeyError"),
-        (json.dumps(one_episode(finish=0)), "moves one block.*0 moving"),
-        (json.dumps(one_episode(type="A1")), "type A0.*received none"),
+        ("[" * 100_000, "dev.json is not readable JSON"),
+        (
+            "[]",
+            "must hold a list of episodes with states and n.*received \\[\\]",
+        ),
+        ("{}", "must hold a list of episodes"),
+        ("3", "must hold a list of episodes.*received 3"),
+        ("[3]", "dev.json, entry 1: expected an object, received 3"),
+        ("[{}]", "dev.json, entry 1: expected 'states', received only \\[\\]"),
+        ([{"states": [[]], "nots": []}], "expected 'notes', received only"),
+        ([{"states": [], "notes": []}], "states must be a list of one or more"),
+        ([{"states": {}, "notes": []}], "states must be a list of one or more"),
+        ([{"states": [[]], "notes": []}], "notes must be a list of one or mo"),
+        ([{"states": [[]], "notes": "A0"}], "notes must be a list of one or"),
+        ([{"states": [[]], "notes": [1]}], "entry 1: note 1: expected an obj"),
+        (one_episode() + [{}], "entry 2: expected 'states'"),
+        (one_episode(finish=0), "note 1: .*moves one block.*0 moving"),
+        (one_episode(type="A1"), "type A0.*received none"),
+        (one_episode(type=0), "note 1: type must be a text, received 0"),
+        (one_episode(start=2), "start must be .* from 0 to 1, received 2"),
+        # It would be the last one.
+        (one_episode(finish=-1), "finish must be .* from 0 to 1, received -1"),
+        (one_episode(start="0"), "start must be a number, received '0'"),
+        (one_episode(start=True), "start must be a number, received True"),
+        (one_episode(start=None), "start must be a number, received None"),
+        # It would be taken letter by letter.
+        (one_episode(notes="up"), "notes must be a list of one or more, rec"),
+        (one_episode(notes=[]), "notes must be a list of one or more"),
+        (one_episode(notes=["up", 3]), "notes must be texts, received"),
+        (one_episode(notes=[None]), "notes must be texts, received"),
+        # Half of a character.
+        (one_episode(notes=["\ud800"]), "notes must be texts, received"),
+        (on_board([[0, 0, 0]] * 21), "up to 20 positions \\[x, y, z\\]"),
+        (on_board([]), "up to 20 positions"),
+        (on_board({}), "up to 20 positions"),
+        (on_board([[0, 0]]), "position 1 must be \\[x, y, z\\]"),
+        (on_board([[0, 0, 0, 0]]), "position 1 must be"),
+        (on_board([[0, 0, 0], 3]), "position 2 must be .*, received 3"),
+        (on_board([[0, 0, "0"]]), "position 1 must be"),
+        (on_board([[0, 0, True]]), "position 1 must be"),
+        (on_board([[0, 0, None]]), "position 1 must be"),
+        (on_board([[0, 0, float("nan")]]), "position 1 must be .*nan"),
+        (on_board([[float("-inf"), 0, 0]]), "position 1 must be .*inf"),
+        (on_board([[10**400, 0, 0]]), "position 1 must be"),
+        # Centimeters, or where a block stands that a board lacks.
+        (on_board([[9.0, 0, 0]]), "numbers from -1.25 to 1.25, received"),
+        (on_board([[0.5, 0.1, -0.25]]), "as many blocks .* received 2 and 1"),
     ],
 )
 def test_unreadable_files_explain_themselves(tmp_path, content, message):
-    (tmp_path / "dev.json").write_text(content)
-    with pytest.raises(ValueError, match=message):
+    text = content if isinstance(content, str) else json.dumps(content)
+    (tmp_path / "dev.json").write_text(text)
+    with pytest.raises(ValueError, match=message) as error:
         episodes.read(tmp_path, "validation")
+    assert str(error.value).startswith(str(tmp_path / "dev.json"))
+    assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[]", "a list of objects with a state and an instruction"),
+        ([{"state": [], "instruction": "up"}], "entry 1: state must be a list"),
+        ([{"state": [[0, 0]] * 3}], "entry 1: expected 'instruction'"),
+        (question([[0, 0]] * 3, None), "instruction must be a text"),
+        (question([[0, 0]] * 3, 3), "instruction must be a text"),
+        (question([[0, 0]] * 3, "\ud800"), "instruction must be a text"),
+        (question([[0, 0]] * 2), "expected 3 positions"),
+        (question([[0, 0]] * 4), "up to 3 positions"),
+        (question([[0, 0], [1, 1], [2, 3]]), "numbers from -2 to 2"),
+        (question([[0, 0], [1, 1], [2, float("nan")]]), "position 3 must be"),
+        (question([[0, 0], [1, 1], [2, "1"]]), "position 3 must be"),
+    ],
+)
+def test_unreadable_questions_explain_themselves(tmp_path, content, message):
+    text = content if isinstance(content, str) else json.dumps(content)
+    file = tmp_path / "a.json"
+    file.write_text(text)
+    problems = []
+    predictions.predict(None, small(), tmp_path, tmp_path / "out", problems)
+    (problem,) = problems
+    assert problem.startswith(str(file)) and message in problem
+    assert not (tmp_path / "out").exists()
 
 
 def small(**changes):

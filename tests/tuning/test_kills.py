@@ -139,7 +139,7 @@ def test_workers_and_their_chief_may_be_killed(tmp_path):
     command.wait_for("0", "checkpoints/epoch-*")
     command.kill("worker0")
     command.wait_for("2", "config.json")
-    command.kill("chief")
+    command.kill("local chief")
     output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
     assert "worker0 died (-9); starting it again" in output
     assert "chief died (-9); starting it again" in output

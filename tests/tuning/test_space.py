@@ -3,8 +3,9 @@ import dataclasses
 import pytest
 
 from applications.task import load_task
+from tuning import parameters
 from tuning import space
-from tuning.space import Objective
+from tuning.objective import Objective
 
 # Name, kind, range or choices, default and what it depends on, of every
 # parameter: who changes a space changes this on purpose.
@@ -97,7 +98,7 @@ def described(parameter):
     return (
         parameter.name,
         type(parameter).__name__,
-        space.limits(parameter) or space.choices(parameter),
+        parameters.limits(parameter) or parameters.choices(parameter),
         parameter.default,
         {one.name: list(one.values) for one in parameter.conditions},
     )
@@ -128,7 +129,7 @@ def test_every_value_of_every_choice_makes_settings_the_task_takes(task):
     start = load_task(task).PRESETS["default"]
     declared = loaded.declare()
     for parameter in declared.space:
-        ends = space.limits(parameter) or space.choices(parameter)
+        ends = parameters.limits(parameter) or parameters.choices(parameter)
         for value in ends:
             values = dict(declared.values)
             for condition in parameter.conditions:
@@ -163,23 +164,6 @@ def test_values_without_effect_are_left_out_of_a_trial(file):
     loaded = space.load("toy", file)
     values = {"kernel": 2.0, "kind": "dry", "dropout": 0.3, "tuner/epochs": 4}
     assert loaded.active(values) == {"kernel": 2.0, "kind": "dry"}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("OBJECTIVE = 'max a'", "it has no space"),
-        ("def space(hp): ...", "it has no OBJECTIVE"),
-        ("OBJECTIVE = 'a'\ndef space(hp): ...", 'must be "max KEY"'),
-        ("OBJECTIVE = 'max a'\ndef space(hp): ...", "asks for nothing"),
-        ("import no_such_module", "cannot be run"),
-    ],
-)
-def test_a_wrong_space_explains_itself(text, message, tmp_path):
-    file = tmp_path / "wrong.py"
-    file.write_text(text)
-    with pytest.raises(ValueError, match=message):
-        space.load("toy", file).declare()
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,10 @@ def test_a_sweep_leaves_a_table_and_a_picture(run, capsys):
 
 
 @pytest.mark.parametrize(
-    "thresholds", ["", "x", "0", "-1:1:3", "1:0.1:3", "0.1:1", "0.1:1:0"]
+    "thresholds",
+    ["", "x", "0", "-1:1:3", "1:0.1:3", "0.1:1", "0.1:1:0"]
+    + ["0.1:1:1001", "nan", "0.1:inf:3", "0.1:nan:3", "1:2:3:4", "1::3"]
+    + ["0.1:1:2.5", "1:2:" + 500 * "9"],
 )
 def test_wrong_thresholds_explain_themselves(thresholds):
     with pytest.raises(ValueError, match="LEAST:MOST:COUNT, such as"):
@@ -117,3 +120,16 @@ def test_a_task_without_exchange_is_refused(toy, tmp_path, capsys):
     run = tmp_path / "toy" / "default"
     assert cli.main(["toy", "sweep", "--run", str(run)]) == 2
     assert "no ChannelExchange layer with" in capsys.readouterr().err
+
+
+def test_a_part_that_there_is_not_is_refused(run, capsys):
+    before = sorted(run.rglob("*"))
+    assert cli.main([TASK, "sweep", "--run", str(run), "--split", "nope"]) == 2
+    error = capsys.readouterr().err
+    assert "'test'" in error and "'validation'" in error
+    assert error.count("\n") == 1
+    assert cli.main([TASK, "sweep", "--run", str(run), "--split", "test"]) == 2
+    error = capsys.readouterr().err
+    assert "no test split; it has: train, validation" in error
+    assert error.count("\n") == 1
+    assert sorted(run.rglob("*")) == before
