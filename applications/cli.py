@@ -110,6 +110,10 @@ def main(arguments: list[str]) -> int:
 
 def reported(dispatch: Callable[[list[str]], int], arguments: list[str]) -> int:
     """Runs a command; an error becomes one line and an exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name that cannot be printed is no reason to stop.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return dispatch(arguments)
     except pydantic.ValidationError as error:
@@ -263,16 +267,16 @@ def starting_config(
         given, flags = parser.parse_known_args(flags)
     except argparse.ArgumentError as error:
         raise ValueError(str(error)) from error
-    if given.preset and given.config:
+    if given.preset is not None and given.config is not None:
         raise ValueError("give either --preset or --config, not both")
-    preset = given.preset or "default"
+    preset = "default" if given.preset is None else given.preset
     if preset not in task.PRESETS:
         raise ValueError(
             f"unknown preset {preset!r}; the presets are: "
             f"{', '.join(task.PRESETS)}"
         )
     start = task.PRESETS[preset]
-    if given.config:
+    if given.config is not None:
         file = Path(given.config)
         if not file.is_file():
             raise FileNotFoundError(f"there is no config file {given.config!r}")

@@ -5,6 +5,7 @@ on the command line, from JSON, in a search, by `dataclasses.replace`.
 """
 
 import dataclasses
+import difflib
 import inspect
 import json
 from collections.abc import Callable
@@ -52,6 +53,8 @@ def _folder_name(name: str) -> str:
 
 
 FolderName = Annotated[str, AfterValidator(_folder_name)]
+# An empty path would be the folder that one is in.
+Place = Annotated[str, Field(min_length=1, pattern="^[^\\x00]*$")]
 
 
 Depths = Annotated[tuple[Depth, ...], Field(min_length=1, max_length=100)]
@@ -114,9 +117,9 @@ class Settings:
 
     name: FolderName = "default"
     """Name of the run; the same name resumes it."""
-    data_dir: str | None = None
+    data_dir: Place | None = None
     """Your own data; None: the embedded data."""
-    runs_dir: str = "runs"
+    runs_dir: Place = "runs"
     """Folder of the runs, as RUNS_DIR/TASK/NAME; shared by all workers."""
     epochs: Count
     """Passes over the training data; may grow to continue a run."""
@@ -201,15 +204,16 @@ def from_json(
     """
     try:
         values = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{source} is not JSON: {error}") from error
     if not isinstance(values, dict):
         raise ValueError(f"{source} must hold a JSON object of settings")
     known = [field.name for field in dataclasses.fields(config_class)]
     if unknown := sorted(set(values) - set(known)):
+        near = difflib.get_close_matches(unknown[0], known)
         raise ValueError(
-            f"{source} has unknown settings: {', '.join(unknown)}; known are: "
-            f"{', '.join(known)}"
+            f"{source} has unknown settings: {', '.join(unknown)}; "
+            + (f"is {near[0]} meant?" if near else "`train --help` lists all")
         )
     if start is not None:
         values = dataclasses.asdict(start) | values

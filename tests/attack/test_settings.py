@@ -51,7 +51,7 @@ def wrong_texts(name, schema):
     elif name == "name":
         yield from ([x] for x in ("", "..", ".x", "a/b", "a\nb", "x" * 300))
     elif name in ("data_dir", "runs_dir"):
-        yield from (["a_file"], ["a_file/x"])
+        yield from (["a_file"], ["a_file/x"], [""], ["a\0b"])
     elif name == "dataset":
         yield from (["no_such_set"], [""], ["../x"])
     else:

@@ -38,6 +38,7 @@ def test_wrong_words_are_one_line(refuse, words):
     [
         *(["--nope"], ["nope"], ["--epochs"], ["--preset", "nope"]),
         *(["--preset"], ["--config", "nowhere.json"], ["--config", "empty"]),
+        *(["--preset", ""], ["--config", ""], ["--data-dir", ""]),
         *(["--config"], ["--preset", "default", "--config", "a_file"]),
         *(["--config", "a_file"], ["--epochs", "3", "4"], ["-e", "3"]),
         *(["--data-dir", "nowhere"], ["--data-dir", "empty"]),
