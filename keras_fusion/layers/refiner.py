@@ -14,7 +14,7 @@ from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_presence
 from keras_fusion.layers.built_dense import built_dense
 from keras_fusion.losses import RefinerCosineLoss
-from keras_fusion.replicas import replicas
+from keras_fusion.replicas import mean_over_replicas
 from keras_fusion.types import Activation
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
@@ -232,7 +232,7 @@ class Refiner(keras.layers.Layer):
             return mean(self._values(target, reconstruction))
         target = ops.where(present[:, None], target, 0.0)
         values = self._values(target, reconstruction)
-        share = mean_over_replicas(ops.cast(present, "float32"))
+        share = mean_over_replicas(ops.cast(present, "float32"), [0])[0]
         return ops.divide_no_nan(mean(ops.where(present, values, 0.0)), share)
 
     def _values(self, target: Tensor, reconstruction: Tensor) -> Tensor:
@@ -329,10 +329,3 @@ class Refiner(keras.layers.Layer):
 def mean(values: Tensor) -> Tensor:
     """Mean that is 0 where there are no samples, as on an idle replica."""
     return ops.divide_no_nan(ops.sum(values), ops.sum(ops.ones_like(values)))
-
-
-def mean_over_replicas(values: Tensor) -> Tensor:
-    """Mean over the samples of all replicas."""
-    if replicas() == 1:
-        return mean(values)
-    return ops.moments(values, axes=[0], synchronized=True)[0]
