@@ -10,6 +10,7 @@ from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
 from keras_fusion.layers.power_normalization import power_normalize
 from keras_fusion.layers.precision import at_least_float32
+from keras_fusion.layers.precision import cast_within_range
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -129,8 +130,8 @@ class CompactBilinearPooling(keras.layers.Layer):
         spectrum = functools.reduce(_complex_product, spectra)
         output = ops.irfft(spectrum, fft_length=self.units)
         if self.normalize:
-            output = power_normalize(output)
-        return ops.cast(output, self.compute_dtype)
+            output = power_normalize(output, self.compute_dtype)
+        return cast_within_range(output, self.compute_dtype)
 
     def _sketch(self, x: Tensor, m: int) -> Tensor:
         signed = x * ops.cast(self.signs[m], x.dtype)

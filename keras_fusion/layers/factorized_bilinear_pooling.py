@@ -10,6 +10,7 @@ from keras_fusion.layers.argument_validation import check_vectors
 from keras_fusion.layers.built_dense import built_dense
 from keras_fusion.layers.power_normalization import power_normalize
 from keras_fusion.layers.precision import at_least_float32
+from keras_fusion.layers.precision import cast_within_range
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -132,9 +133,11 @@ class FactorizedBilinearPooling(keras.layers.Layer):
         for block in range(self.num_blocks):
             chain = self.dropouts(chain * product[:, block], training=training)
             pooled = ops.sum(chain, axis=-1)
-            blocks.append(power_normalize(pooled) if self.normalize else pooled)
+            if self.normalize:
+                pooled = power_normalize(pooled, self.compute_dtype)
+            blocks.append(pooled)
         output = ops.concatenate(blocks, axis=-1)
-        return ops.cast(output, self.compute_dtype)
+        return cast_within_range(output, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return (input_shape[0][0], self.units)

@@ -104,7 +104,9 @@ class GatedMultimodalUnit(keras.layers.Layer):
             for proposal, x in zip(self.proposals, inputs, strict=True)
         ]
         # (batch, modalities, units)
-        return ops.sum(self.gates(inputs) * ops.stack(proposed, axis=1), axis=1)
+        gated = self.gates(inputs) * ops.stack(proposed, axis=1)
+        # Keras multiplies matrices of float64 in float32 on PyTorch.
+        return ops.cast(ops.sum(gated, axis=1), self.compute_dtype)
 
     def gates(self, inputs: list[Tensor]) -> Tensor:
         """Returns the gates, `(batch, modalities, units)`, of `inputs`."""

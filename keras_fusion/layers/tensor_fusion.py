@@ -6,6 +6,8 @@ from keras import ops
 
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
+from keras_fusion.layers.precision import at_least_float32
+from keras_fusion.layers.precision import cast_within_range
 from keras_fusion.layers.prepend_one import prepend_one
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
@@ -75,14 +77,17 @@ class TensorFusion(keras.layers.Layer):
         )
 
     def call(self, inputs: list[Tensor]) -> Tensor:
-        first, *others = (prepend_one(x) for x in inputs)
+        # Products of modalities overflow half precision.
+        wide = at_least_float32(self.compute_dtype)
+        first, *others = (prepend_one(ops.cast(x, wide)) for x in inputs)
+        kernel = ops.cast(self.kernel, wide)
         # (batch, products of the features of the other modalities and units)
-        output = first @ ops.reshape(self.kernel, (first.shape[-1], -1))
+        output = first @ ops.reshape(kernel, (first.shape[-1], -1))
         for x in others:
             rest = output.shape[-1] // x.shape[-1]
             output = ops.reshape(output, (-1, x.shape[-1], rest))
             output = ops.einsum("bi,bir->br", x, output)
-        return output
+        return cast_within_range(output, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return (input_shape[0][0], self.units)

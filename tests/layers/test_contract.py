@@ -12,6 +12,7 @@ from keras import ops
 from keras_fusion import layers
 from tests.docstrings import run_example
 from tests.layers.cases import CASES
+from tests.layers.precision import DOUBLE
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 every_case_with_weights = pytest.mark.parametrize(
@@ -63,15 +64,22 @@ def symbols(case, make, batch):
     )
 
 
-def built(case, **kwargs):
-    layer = case.make()
-    if kwargs:
-        config = {**layer.get_config(), **kwargs}
-        layer = type(layer).from_config(config)
+def made(case, dtype):
+    """A layer of that policy, and so the layers that it is made with."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype)
+    try:
+        return case.make()
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def built(case, dtype="float32"):
+    layer = made(case, dtype)
     layer(*random_arguments(case))
     rng = np.random.default_rng(4)
     for weight in layer.weights:
-        if weight.dtype.startswith("float"):
+        if "float" in weight.dtype:
             value = rng.uniform(0.3, 0.9, weight.shape)
             weight.assign(case.weights.get(weight.name, value))
     return layer
@@ -337,6 +345,37 @@ def test_mixed_precision_stays_finite_with_float32_weights(case, policy):
         assert keras.backend.standardize_dtype(output.dtype) == policy[6:]
     for output in arrays(outputs):
         assert np.all(np.isfinite(output))
+
+
+@every_case
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_pure_half_precision_stays_finite(case, dtype):
+    layer = built(case, dtype=dtype)
+    assert {weight.dtype for weight in layer.weights} <= {dtype, "int32"}
+    outputs = layer(*random_arguments(case), **training(layer))
+    for output in keras.tree.flatten(outputs):
+        assert keras.backend.standardize_dtype(output.dtype) == dtype
+    for output in arrays(outputs):
+        assert np.all(np.isfinite(output))
+
+
+@every_case
+def test_double_precision_agrees_with_numpy(case, double_precision):
+    layer = built(case, dtype="float64")
+    assert {weight.dtype for weight in layer.weights} <= {"float64", "int32"}
+    arguments = keras.tree.map_structure(
+        lambda x: x if x.dtype == "int32" else x.astype("float64"),
+        random_arguments(case),
+    )
+    expected = case.reference(weights_by_name(layer), *arguments)
+    expected = expected if isinstance(expected, list) else [expected]
+    outputs = keras.tree.flatten(layer(*arguments))
+    for output in outputs:
+        assert keras.backend.standardize_dtype(output.dtype) == "float64"
+    outputs = [ops.convert_to_numpy(output) for output in outputs]
+    # The root of power normalization is smoothed near zero.
+    assert_close(outputs, expected, max(DOUBLE, 1e-6))
+    layer(*arguments, **training(layer))
 
 
 def training(layer):
