@@ -7,6 +7,7 @@ from keras import ops
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
 from keras_fusion.layers.built_dense import built_dense
+from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.layers.power_normalization import power_normalize
 from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.layers.precision import cast_within_range
@@ -16,7 +17,7 @@ from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class BlockTermFusion(keras.layers.Layer):
+class BlockTermFusion(ModalityLayer):
     """Fuses projections block by block, each block by its own low-rank core.
 
     Modalities are projected to one width and cut into blocks. Within block
@@ -76,6 +77,8 @@ class BlockTermFusion(keras.layers.Layer):
       generalization.
     """
 
+    of_vectors = True
+
     def __init__(
         self,
         units: int,
@@ -133,6 +136,7 @@ class BlockTermFusion(keras.layers.Layer):
             self.projection_units,
             dtype=policy_behind_product(self.dtype_policy),
         )
+        self.remember_modalities(input_shape)
 
     def _core(self, kind: int, m: int) -> keras.layers.EinsumDense:
         count, size = self._kinds[kind]

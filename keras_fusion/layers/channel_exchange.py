@@ -10,6 +10,7 @@ from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_not_negative
 from keras_fusion.layers.argument_validation import check_same_shape
+from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.replicas import mean_over_replicas
 from keras_fusion.types import Initializer
@@ -18,7 +19,7 @@ from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class ChannelExchange(keras.layers.Layer):
+class ChannelExchange(ModalityLayer):
     """Normalizes every modality on its own, then trades dead channels.
 
     N modalities run through one network with shared convolutions. Behind a
@@ -100,6 +101,8 @@ class ChannelExchange(keras.layers.Layer):
       the form of its released code: the absolute value is compared, equality
       keeps, and whole normalized outputs are averaged, shifts included.
     """
+
+    of_one_shape = True
 
     def __init__(
         self,
@@ -186,6 +189,7 @@ class ChannelExchange(keras.layers.Layer):
                 autocast=False,
                 name="moving_variance",
             )
+        self.remember_modalities(input_shape, self.axis)
 
     def call(
         self, inputs: list[Tensor], training: bool = False

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
+from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.layers.power_normalization import power_normalize
 from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.layers.precision import cast_within_range
@@ -18,7 +19,7 @@ ComplexTensor: TypeAlias = tuple[Tensor, Tensor]
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class CompactBilinearPooling(keras.layers.Layer):
+class CompactBilinearPooling(ModalityLayer):
     """Sketches the outer product of the modalities, without making it.
 
     A count sketch adds every feature `i`, times a random sign `s[m][i]`, to a
@@ -70,6 +71,8 @@ class CompactBilinearPooling(keras.layers.Layer):
       more than two modalities are our generalization.
     """
 
+    of_vectors = True
+
     def __init__(
         self,
         units: int,
@@ -93,6 +96,7 @@ class CompactBilinearPooling(keras.layers.Layer):
             self._draw(f"signs_{m}", width, 2 * m + 1, self._random_signs)
             for m, width in enumerate(widths)
         ]
+        self.remember_modalities(input_shape)
 
     def _draw(
         self, name: str, width: int, index: int, random: Callable[..., Tensor]

@@ -8,6 +8,7 @@ from keras_fusion.layers.argument_validation import check_multiple
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
 from keras_fusion.layers.built_dense import built_dense
+from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.layers.power_normalization import power_normalize
 from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.layers.precision import cast_within_range
@@ -16,7 +17,7 @@ from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class FactorizedBilinearPooling(keras.layers.Layer):
+class FactorizedBilinearPooling(ModalityLayer):
     """Sums products of projections over windows, one window a unit.
 
     Every unit has factors of its own, `rank` of them, so that unit `i` of one
@@ -80,6 +81,8 @@ class FactorizedBilinearPooling(keras.layers.Layer):
       modalities are our generalization.
     """
 
+    of_vectors = True
+
     def __init__(
         self,
         units: int,
@@ -103,6 +106,7 @@ class FactorizedBilinearPooling(keras.layers.Layer):
         self.seed = seed
 
     def build(self, input_shape: list[Shape]) -> None:
+        widths = check_vectors(self, input_shape)
         self.projections = [
             built_dense(
                 self,
@@ -111,13 +115,15 @@ class FactorizedBilinearPooling(keras.layers.Layer):
                 width,
                 use_bias=self.projection_bias,
             )
-            for m, width in enumerate(check_vectors(self, input_shape))
+            for m, width in enumerate(widths)
         ]
         # Squares and more of activations overflow half precision.
         self._wide = at_least_float32(self.compute_dtype)
         self.dropouts = keras.layers.Dropout(
             self.dropout, seed=self.seed, dtype=self._wide, name="dropout"
         )
+
+        self.remember_modalities(input_shape)
 
     def call(self, inputs: list[Tensor], training: bool = False) -> Tensor:
         shape = (-1, self.num_blocks, self.units // self.num_blocks, self.rank)

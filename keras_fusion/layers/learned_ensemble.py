@@ -6,12 +6,13 @@ from keras import ops
 
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_same_shape
+from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class LearnedEnsemble(keras.layers.Layer):
+class LearnedEnsemble(ModalityLayer):
     """Averages the outputs of several branches with learned weights.
 
         output = sum over m of softmax(alpha)[m] * inputs[m]
@@ -53,6 +54,8 @@ class LearnedEnsemble(keras.layers.Layer):
       scores alpha of section 3.2; stop-gradient as in its released code.
     """
 
+    of_one_shape = True
+
     def __init__(self, stop_gradient: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.stop_gradient = stop_gradient
@@ -66,6 +69,7 @@ class LearnedEnsemble(keras.layers.Layer):
             autocast=False,
             name="alpha",
         )
+        self.remember_modalities(input_shape, axis=None)
 
     def call(self, inputs: list[Tensor]) -> Tensor:
         if self.stop_gradient:

@@ -8,6 +8,7 @@ from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_known_sizes
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_same_shape
+from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.statistics import branch_statistics
 from keras_fusion.types import Activation
 from keras_fusion.types import Initializer
@@ -17,7 +18,7 @@ from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class LocallyConnectedFusion(keras.layers.Layer):
+class LocallyConnectedFusion(ModalityLayer):
     """Adds up branches with a weight of its own for each channel of each.
 
         output[k] = activation(sum over s of kernel[k, s] * inputs[s][k]
@@ -73,6 +74,8 @@ class LocallyConnectedFusion(keras.layers.Layer):
       connected fusion module, as in its released code.
     """
 
+    of_one_shape = True
+
     def __init__(
         self,
         activation: Activation = "relu",
@@ -114,6 +117,7 @@ class LocallyConnectedFusion(keras.layers.Layer):
             self.bias = self.add_weight(
                 shape=shape, initializer=self.bias_initializer, name="bias"
             )
+        self.remember_modalities(input_shape)
 
     def call(self, inputs: list[Tensor]) -> Tensor:
         weights = ops.unstack(ops.convert_to_tensor(self.kernel), axis=-1)

@@ -7,6 +7,7 @@ from keras import ops
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
 from keras_fusion.layers.built_dense import built_dense
+from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.layers.precision import cast_within_range
 from keras_fusion.layers.precision import policy_behind_product
@@ -16,7 +17,7 @@ from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class LowRankBilinearPooling(keras.layers.Layer):
+class LowRankBilinearPooling(ModalityLayer):
     """Multiplies projections of all modalities, then projects the product.
 
     A bilinear form for each unit, `x' W[i] y + b[i]`, relates every feature of
@@ -78,6 +79,8 @@ class LowRankBilinearPooling(keras.layers.Layer):
       more than two modalities are our generalization.
     """
 
+    of_vectors = True
+
     def __init__(
         self,
         units: int,
@@ -121,6 +124,7 @@ class LowRankBilinearPooling(keras.layers.Layer):
             for m, width in enumerate(widths)
             if self.shortcut
         ]
+        self.remember_modalities(input_shape)
 
     def call(self, inputs: list[Tensor]) -> Tensor:
         # Products of modalities overflow half precision.

@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
+from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.layers.precision import cast_within_range
 from keras_fusion.layers.prepend_one import prepend_one
@@ -14,7 +15,7 @@ from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class LowRankTensorFusion(keras.layers.Layer):
+class LowRankTensorFusion(ModalityLayer):
     """Tensor fusion whose weight is a sum of `rank` products of factors.
 
     `TensorFusion` needs a weight for every product of features. Here that
@@ -63,6 +64,8 @@ class LowRankTensorFusion(keras.layers.Layer):
       released code.
     """
 
+    of_vectors = True
+
     def __init__(self, units: int, rank: int = 4, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_sizes(units=units, rank=rank)
@@ -89,6 +92,7 @@ class LowRankTensorFusion(keras.layers.Layer):
         self.bias = self.add_weight(
             shape=(self.units,), initializer="zeros", name="bias"
         )
+        self.remember_modalities(input_shape)
 
     def call(self, inputs: list[Tensor]) -> Tensor:
         # Products of modalities overflow half precision.

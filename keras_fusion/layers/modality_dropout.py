@@ -4,13 +4,14 @@ import keras
 from keras import ops
 
 from keras_fusion.layers.argument_validation import check_modalities
+from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.layers.replica_seed_generator import ReplicaSeedGenerator
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class ModalityDropout(keras.layers.Layer):
+class ModalityDropout(ModalityLayer):
     """Hides whole modalities of single samples during training.
 
     A network that has always seen all modalities fails when one is missing.
@@ -77,6 +78,7 @@ class ModalityDropout(keras.layers.Layer):
         self, inputs_shape: list[Shape], presence_shape: Shape | None = None
     ) -> None:
         check_modalities(self, inputs_shape)
+        self.remember_modalities(inputs_shape, axis=None)
 
     def call(
         self,

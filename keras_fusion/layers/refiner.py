@@ -13,6 +13,7 @@ from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_presence
 from keras_fusion.layers.built_dense import built_dense
+from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.losses import RefinerCosineLoss
 from keras_fusion.replicas import mean_over_replicas
 from keras_fusion.types import Activation
@@ -21,7 +22,7 @@ from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class Refiner(keras.layers.Layer):
+class Refiner(ModalityLayer):
     """Makes a fusion answer for every modality that went into it.
 
     Around any fusion layer `f`, one small decoder for each modality, its
@@ -149,6 +150,7 @@ class Refiner(keras.layers.Layer):
             for axis in range(1, len(shape)):
                 check_channels(self, shape, axis)
             self._add_defuser(m, fused_shape[-1], math.prod(shape[1:]))
+        self.remember_modalities(inputs_shape)
 
     def _check_count(
         self, name: str, values: Sequence[Any], inputs_shape: list[Shape]

@@ -10,12 +10,13 @@ from keras_fusion.layers.channel_gates import build_excite
 from keras_fusion.layers.channel_gates import build_squeeze
 from keras_fusion.layers.channel_gates import gate_channels
 from keras_fusion.layers.channel_gates import mean_over_positions
+from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class SqueezeExciteFusion(keras.layers.Layer):
+class SqueezeExciteFusion(ModalityLayer):
     """Gates the channels of each modality by what all modalities contain.
 
     Squeeze-and-excitation across modalities: the means over positions of
@@ -81,6 +82,7 @@ class SqueezeExciteFusion(keras.layers.Layer):
             build_excite(self, self.squeeze, width, f"excite_{m}")
             for m, width in enumerate(widths)
         ]
+        self.remember_modalities(input_shape)
 
     def call(self, inputs: list[Tensor]) -> list[Tensor]:
         means = [mean_over_positions(x) for x in inputs]

@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
+from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.layers.precision import cast_within_range
 from keras_fusion.layers.prepend_one import prepend_one
@@ -14,7 +15,7 @@ from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class TensorFusion(keras.layers.Layer):
+class TensorFusion(ModalityLayer):
     """Relates every feature of every modality to every one of the others.
 
     Each modality gets a 1 in front, and a unit of the output is a linear form
@@ -63,6 +64,8 @@ class TensorFusion(keras.layers.Layer):
       fusion layer with the linear map behind it; any number of modalities.
     """
 
+    of_vectors = True
+
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_sizes(units=units)
@@ -75,6 +78,7 @@ class TensorFusion(keras.layers.Layer):
             initializer="glorot_uniform",
             name="kernel",
         )
+        self.remember_modalities(input_shape)
 
     def call(self, inputs: list[Tensor]) -> Tensor:
         # Products of modalities overflow half precision.
