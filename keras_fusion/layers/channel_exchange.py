@@ -135,6 +135,7 @@ class ChannelExchange(ModalityLayer):
         self.epsilon = epsilon
         self.frozen_statistics = frozen_statistics
         self.synchronized = synchronized
+        self.supports_masking = True
         self.gamma_initializer = keras.initializers.get(gamma_initializer)
         self.beta_initializer = keras.initializers.get(beta_initializer)
 

@@ -74,6 +74,7 @@ class FiLM(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.axis = axis
+        self.supports_masking = True
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, inputs_shape: Shape, conditioning_shape: Shape) -> None:

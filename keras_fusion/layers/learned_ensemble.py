@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_same_shape
+from keras_fusion.layers.joint_mask import joint_mask
 from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
@@ -59,6 +60,7 @@ class LearnedEnsemble(ModalityLayer):
     def __init__(self, stop_gradient: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.stop_gradient = stop_gradient
+        self.supports_masking = True
 
     def build(self, input_shape: list[Shape]) -> None:
         check_modalities(self, input_shape, at_least=1)
@@ -85,6 +87,11 @@ class LearnedEnsemble(ModalityLayer):
     def _softmax(self) -> Tensor:
         # Keras's own warns of a single weight, which is always 1.
         return ops.exp(self.alpha - ops.logsumexp(self.alpha))
+
+    def compute_mask(
+        self, inputs: Any, mask: list[Tensor | None] | None = None
+    ) -> Tensor | None:
+        return joint_mask(mask)
 
     def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return tuple(input_shape[0])

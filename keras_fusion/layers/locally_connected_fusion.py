@@ -8,6 +8,7 @@ from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_known_sizes
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_same_shape
+from keras_fusion.layers.joint_mask import joint_mask
 from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.statistics import branch_statistics
 from keras_fusion.types import Activation
@@ -89,6 +90,7 @@ class LocallyConnectedFusion(ModalityLayer):
         super().__init__(**kwargs)
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
+        self.supports_masking = True
         self.per_position = per_position
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
@@ -154,6 +156,11 @@ class LocallyConnectedFusion(ModalityLayer):
             for branch in branches
         ]
         return branch_statistics(weights, np.stack(activations, axis=-1))
+
+    def compute_mask(
+        self, inputs: Any, mask: list[Tensor | None] | None = None
+    ) -> Tensor | None:
+        return joint_mask(mask)
 
     def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return tuple(input_shape[0])

@@ -62,6 +62,7 @@ class MissingModalityToken(ModalityLayer):
     ) -> None:
         super().__init__(**kwargs)
         self.initializer = keras.initializers.get(initializer)
+        self.supports_masking = True
 
     def build(self, inputs_shape: list[Shape], presence_shape: Shape) -> None:
         check_modalities(self, inputs_shape)

@@ -71,6 +71,7 @@ class ModalityDropout(ModalityLayer):
                 f"`rate` must be between 0 and 1. Received: rate={rate}"
             )
         self.rate = rate
+        self.supports_masking = True
         self.seed = seed
         self.seed_generator = ReplicaSeedGenerator(seed)
 
@@ -107,6 +108,11 @@ class ModalityDropout(ModalityLayer):
         )
         largest = ops.max(ops.where(present, u, -1.0), axis=1, keepdims=True)
         return ops.logical_or(u >= self.rate, u >= largest)
+
+    def compute_mask(
+        self, inputs: Any, mask: list[Tensor | None] | None = None
+    ) -> tuple[list[Tensor | None], None]:
+        return mask or [None] * len(inputs), None
 
     def compute_output_shape(
         self, inputs_shape: list[Shape], presence_shape: Shape | None = None

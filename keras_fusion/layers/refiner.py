@@ -300,6 +300,9 @@ class Refiner(ModalityLayer):
                     graph[m, n] += np.mean(slope**2)
         return np.sqrt(graph)
 
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+        return None
+
     def compute_output_shape(
         self,
         inputs_shape: list[Shape],

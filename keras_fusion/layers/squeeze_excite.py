@@ -32,7 +32,8 @@ class SqueezeExcite(keras.layers.Layer):
             which has at least one unit. Defaults to `16`.
 
     Call arguments:
-        inputs: Tensor.
+        inputs: Tensor. Positions that its Keras mask excludes do not count
+            in the mean.
 
     Input shape:
         `(batch, ..., channels)`, of any rank from 2 on.
@@ -61,14 +62,15 @@ class SqueezeExcite(keras.layers.Layer):
         super().__init__(**kwargs)
         check_sizes(ratio=ratio)
         self.ratio = ratio
+        self.supports_masking = True
 
     def build(self, input_shape: Shape) -> None:
         channels = check_channels(self, input_shape, -1)
         self.squeeze = build_squeeze(self, channels, channels, self.ratio)
         self.excite = build_excite(self, self.squeeze, channels)
 
-    def call(self, inputs: Tensor) -> Tensor:
-        hidden = self.squeeze(mean_over_positions(inputs))
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+        hidden = self.squeeze(mean_over_positions(inputs, mask))
         return gate_channels(inputs, self.excite(hidden))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

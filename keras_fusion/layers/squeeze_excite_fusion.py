@@ -39,7 +39,8 @@ class SqueezeExciteFusion(ModalityLayer):
             to `16`.
 
     Call arguments:
-        inputs: List of N >= 2 tensors.
+        inputs: List of N >= 2 tensors. Positions that their Keras masks
+            exclude do not count in the means.
 
     Input shape:
         For each modality `(batch, ..., channels)`, of any rank from 2 on.
@@ -69,6 +70,7 @@ class SqueezeExciteFusion(ModalityLayer):
         super().__init__(**kwargs)
         check_sizes(ratio=ratio)
         self.ratio = ratio
+        self.supports_masking = True
 
     def build(self, input_shape: list[Shape]) -> None:
         check_modalities(self, input_shape)
@@ -84,8 +86,13 @@ class SqueezeExciteFusion(ModalityLayer):
         ]
         self.remember_modalities(input_shape)
 
-    def call(self, inputs: list[Tensor]) -> list[Tensor]:
-        means = [mean_over_positions(x) for x in inputs]
+    def call(
+        self,
+        inputs: list[Tensor],
+        mask: list[Tensor | None] | None = None,
+    ) -> list[Tensor]:
+        masks = mask or [None] * len(inputs)
+        means = list(map(mean_over_positions, inputs, masks))
         hidden = self.squeeze(ops.concatenate(means, axis=-1))
         return [
             gate_channels(x, excite(hidden))
