@@ -129,7 +129,7 @@ def test_masks_are_passed_on(case):
         np.testing.assert_array_equal(received, expected)
 
 
-@pytest.mark.filterwarnings("ignore:.*type Flatten")
+@pytest.mark.filterwarnings("ignore:.*type (Flatten|Functional)")
 @cases("consumes")
 def test_masks_end_where_positions_do(case):
     for output in call_masked(case, built(case)):
