@@ -4,9 +4,13 @@ TensorFlow is imported when a function needs it, so that the layers work on
 any backend.
 """
 
+import math
 from typing import Any
 
 import keras
+from keras import ops
+
+from keras_fusion.types import Tensor
 
 
 def replicas() -> int:
@@ -26,3 +30,23 @@ def replica() -> Any:
 
     context = tf.distribute.get_replica_context()
     return 0 if context is None else context.replica_id_in_sync_group
+
+
+def mean_over_replicas(x: Tensor, axes: list[int]) -> Tensor:
+    """Mean over `axes`, which are kept, of the samples of all replicas.
+
+    It is 0 where there are no samples.
+    """
+    total = ops.sum(x, axes, keepdims=True)
+    sizes = ops.shape(x)
+    count = ops.cast(math.prod(sizes[axis] for axis in axes), x.dtype)
+    if replicas() > 1:
+        total, count = _sums_over_replicas([total, count])
+    return ops.divide_no_nan(total, count)
+
+
+def _sums_over_replicas(values: list[Tensor]) -> list[Tensor]:
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    return values if context is None else context.all_reduce("SUM", values)

@@ -5,7 +5,9 @@ and, where that is not plain, what to do.
 """
 
 from collections.abc import Sequence
+from itertools import repeat
 from numbers import Integral
+from typing import Any
 
 import keras
 
@@ -204,3 +206,42 @@ def check_presence(
             f"(batch, {modalities}), one column for each modality. "
             f"Received: presence_shape={tuple(shape)}"
         )
+
+
+def check_as_built(
+    layer: keras.layers.Layer,
+    inputs: Any,
+    channels: Sequence[int | None],
+    axis: int,
+) -> None:
+    """Raises unless `inputs` are the modalities that `layer` was built for.
+
+    Args:
+        layer: The layer that is called.
+        inputs: What it is called with.
+        channels: Sequence, the channels of each modality on `axis`; None
+            where they may have any number.
+        axis: Integer, the axis of the channels.
+    """
+    received: Any = type(inputs).__name__
+    fits = isinstance(inputs, list | tuple) and len(inputs) == len(channels)
+    if isinstance(inputs, list | tuple):
+        received = [tuple(x.shape) for x in inputs]
+    if not fits or not all(
+        map(_has_channels, received, channels, repeat(axis))
+    ):
+        raise ValueError(
+            f"`inputs` of {layer.name} must be a list of the "
+            f"{len(channels)} modalities that it was built for, with "
+            f"channels {list(channels)} on axis {axis}. "
+            f"Received: inputs_shape={received}. Pass the same modalities in "
+            "the same order, or make another layer for these."
+        )
+
+
+def _has_channels(shape: Shape, channels: int | None, axis: int) -> bool:
+    if channels is None:
+        return True
+    if not -len(shape) <= axis < len(shape):
+        return False
+    return shape[axis] is None or shape[axis] == channels

@@ -8,6 +8,7 @@ from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_ndim
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.precision import at_least_float32
+from keras_fusion.layers.precision import cast_within_range
 from keras_fusion.layers.query_chunks import map_queries
 from keras_fusion.types import Activation
 from keras_fusion.types import Shape
@@ -182,6 +183,8 @@ class BilinearAttention(keras.layers.Layer):
         pooled = ops.matmul(ops.reshape(weights, rows), cells)
         axes = (batch,) if single else (batch, count)
         pooled = ops.reshape(pooled, (*axes, self.num_glimpses * features))
+        # Keras multiplies matrices of float64 in float32 on PyTorch.
+        pooled = ops.cast(pooled, self.compute_dtype)
         if not return_attention_scores:
             return pooled
         maps = ops.reshape(weights, (*axes, self.num_glimpses, *grid))
@@ -236,15 +239,21 @@ class BilinearAttention(keras.layers.Layer):
     ) -> Tensor:
         # (batch, queries, positions, rank)
         product = ops.expand_dims(query, 2) * ops.expand_dims(value, 1)
+        product = cast_within_range(product, self.compute_dtype)
         if self.activate_product:
             product = self.activation(product)
         if hidden:
             kernel, bias = hidden
-            product = self.out_activation(_times(product, kernel) + bias)
-        return ops.transpose(_times(product, score_kernel), (0, 1, 3, 2))
+            joint = _times(product, kernel) + bias
+            product = self.out_activation(
+                cast_within_range(joint, self.compute_dtype)
+            )
+        scores = _times(product, score_kernel)
+        return ops.transpose(scores, (0, 1, 3, 2))
 
     def _softmax(self, scores: Tensor, mask: Tensor | None) -> Tensor:
         wide = at_least_float32(self.compute_dtype)
+        scores = cast_within_range(scores, self.compute_dtype)
         scores = ops.cast(scores, wide)
         if mask is None:
             return ops.cast(ops.softmax(scores), self.compute_dtype)

@@ -7,14 +7,17 @@ from keras import ops
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
 from keras_fusion.layers.built_dense import built_dense
+from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.layers.power_normalization import power_normalize
 from keras_fusion.layers.precision import at_least_float32
+from keras_fusion.layers.precision import cast_within_range
+from keras_fusion.layers.precision import policy_behind_product
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class BlockTermFusion(keras.layers.Layer):
+class BlockTermFusion(ModalityLayer):
     """Fuses projections block by block, each block by its own low-rank core.
 
     Modalities are projected to one width and cut into blocks. Within block
@@ -74,6 +77,8 @@ class BlockTermFusion(keras.layers.Layer):
       generalization.
     """
 
+    of_vectors = True
+
     def __init__(
         self,
         units: int,
@@ -125,8 +130,13 @@ class BlockTermFusion(keras.layers.Layer):
             for kind in range(len(self._kinds))
         ]
         self.output_projection = built_dense(
-            self, "output", self.units, self.projection_units
+            self,
+            "output",
+            self.units,
+            self.projection_units,
+            dtype=policy_behind_product(self.dtype_policy),
         )
+        self.remember_modalities(input_shape)
 
     def _core(self, kind: int, m: int) -> keras.layers.EinsumDense:
         count, size = self._kinds[kind]
@@ -157,7 +167,8 @@ class BlockTermFusion(keras.layers.Layer):
                 self._fuse([x[:, start:stop] for x in projected], cores, size)
             )
             start = stop
-        return self.output_projection(ops.concatenate(fused, axis=-1))
+        output = self.output_projection(ops.concatenate(fused, axis=-1))
+        return cast_within_range(output, self.compute_dtype)
 
     def _fuse(
         self, parts: list[Tensor], cores: list[keras.layers.Layer], size: int
@@ -172,9 +183,8 @@ class BlockTermFusion(keras.layers.Layer):
         ]
         blocks = ops.sum(functools.reduce(ops.multiply, terms), axis=2)
         if self.normalize:
-            blocks = power_normalize(blocks)
-        blocks = ops.reshape(blocks, (-1, parts[0].shape[-1]))
-        return ops.cast(blocks, self.compute_dtype)
+            blocks = power_normalize(blocks, self.compute_dtype)
+        return ops.reshape(blocks, (-1, parts[0].shape[-1]))
 
     def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return (input_shape[0][0], self.units)

@@ -8,7 +8,7 @@ import keras
 def built_dense(
     layer: keras.layers.Layer, name: str, units: int, width: int, **kwargs: Any
 ) -> keras.layers.Dense:
-    """Makes and builds a dense layer with the dtype policy of `layer`.
+    """Makes and builds a dense layer, with the dtype policy of `layer`.
 
     Built at once, so that a saved `layer` can be loaded without a call.
 
@@ -19,8 +19,7 @@ def built_dense(
         width: Integer, width of its input.
         kwargs: Other arguments of `keras.layers.Dense`.
     """
-    dense = keras.layers.Dense(
-        units, dtype=layer.dtype_policy, name=name, **kwargs
-    )
+    kwargs.setdefault("dtype", layer.dtype_policy)
+    dense = keras.layers.Dense(units, name=name, **kwargs)
     dense.build((None, width))
     return dense

@@ -10,14 +10,16 @@ from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_not_negative
 from keras_fusion.layers.argument_validation import check_same_shape
-from keras_fusion.replicas import replicas
+from keras_fusion.layers.modality_layer import ModalityLayer
+from keras_fusion.layers.precision import at_least_float32
+from keras_fusion.replicas import mean_over_replicas
 from keras_fusion.types import Initializer
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class ChannelExchange(keras.layers.Layer):
+class ChannelExchange(ModalityLayer):
     """Normalizes every modality on its own, then trades dead channels.
 
     N modalities run through one network with shared convolutions. Behind a
@@ -100,6 +102,8 @@ class ChannelExchange(keras.layers.Layer):
       keeps, and whole normalized outputs are averaged, shifts included.
     """
 
+    of_one_shape = True
+
     def __init__(
         self,
         threshold: float = 0.02,
@@ -131,6 +135,7 @@ class ChannelExchange(keras.layers.Layer):
         self.epsilon = epsilon
         self.frozen_statistics = frozen_statistics
         self.synchronized = synchronized
+        self.supports_masking = True
         self.gamma_initializer = keras.initializers.get(gamma_initializer)
         self.beta_initializer = keras.initializers.get(beta_initializer)
 
@@ -185,6 +190,7 @@ class ChannelExchange(keras.layers.Layer):
                 autocast=False,
                 name="moving_variance",
             )
+        self.remember_modalities(input_shape, self.axis)
 
     def call(
         self, inputs: list[Tensor], training: bool = False
@@ -195,13 +201,16 @@ class ChannelExchange(keras.layers.Layer):
         return [ops.cast(output, self.compute_dtype) for output in outputs]
 
     def _normalize(self, inputs: list[Tensor], training: bool) -> list[Tensor]:
-        inputs = [ops.cast(x, "float32") for x in inputs]
+        # Squares overflow half precision.
+        wide = at_least_float32(self.compute_dtype)
+        inputs = [ops.cast(x, wide) for x in inputs]
         outputs = []
         means, variances = self._statistics(inputs, training)
+        scales = self._by_modality(self.gamma, wide)
+        shifts = self._by_modality(self.beta, wide)
         for m, x in enumerate(inputs):
-            scale = ops.reshape(self.gamma[m], self._channel_shape)
-            scale = scale * ops.rsqrt(variances[m] + self.epsilon)
-            shift = ops.reshape(self.beta[m], self._channel_shape)
+            scale = scales[m] * ops.rsqrt(variances[m] + self.epsilon)
+            shift = shifts[m]
             outputs.append(x * scale + (shift - means[m] * scale))
         return outputs
 
@@ -210,10 +219,9 @@ class ChannelExchange(keras.layers.Layer):
     ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
         learns = training and self.trainable and not self.frozen_statistics
         if self.normalization == "batch" and not learns:
-            count = len(inputs)
             return (
-                self._moving(self.moving_mean, count),
-                self._moving(self.moving_variance, count),
+                self._by_modality(self.moving_mean, inputs[0].dtype),
+                self._by_modality(self.moving_variance, inputs[0].dtype),
             )
         means, variances = zip(*map(self._moments, inputs), strict=True)
         if self.normalization == "batch":
@@ -221,24 +229,29 @@ class ChannelExchange(keras.layers.Layer):
             self._move(self.moving_variance, variances)
         return means, variances
 
-    def _moving(self, moving: keras.Variable, count: int) -> list[Tensor]:
+    def _by_modality(self, weight: keras.Variable, dtype: str) -> list[Tensor]:
+        """The rows of a weight, each to broadcast against a modality."""
+        values = ops.cast(weight, dtype)
         return [
-            ops.reshape(moving[m], self._channel_shape) for m in range(count)
+            ops.reshape(values[m], self._channel_shape)
+            for m in range(weight.shape[0])
         ]
 
     def _moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        over_replicas = self.normalization == "batch" and self.synchronized
-        if over_replicas and replicas() > 1:
-            return ops.moments(
-                x, self._reduction_axes, keepdims=True, synchronized=True
-            )
-        mean = ops.mean(x, self._reduction_axes, keepdims=True)
-        square = ops.mean(ops.square(x), self._reduction_axes, keepdims=True)
-        return mean, ops.maximum(square - ops.square(mean), 0.0)
+        # The mean of squares less the square of the mean would lose, far from
+        # zero, all digits that the variance has. Its gradient by the mean is 0.
+        mean = self._mean(x)
+        return mean, self._mean(ops.square(x - ops.stop_gradient(mean)))
+
+    def _mean(self, x: Tensor) -> Tensor:
+        if self.normalization == "batch" and self.synchronized:
+            return mean_over_replicas(x, self._reduction_axes)
+        return ops.mean(x, self._reduction_axes, keepdims=True)
 
     def _move(self, moving: keras.Variable, values: Sequence[Tensor]) -> None:
         batch = ops.reshape(ops.stack(values), moving.shape)
-        moving.assign(moving * self.momentum + batch * (1 - self.momentum))
+        before = ops.cast(moving, batch.dtype)
+        moving.assign(before * self.momentum + batch * (1 - self.momentum))
 
     def _replaced(self, gamma: Tensor) -> Tensor:
         if gamma.shape[0] == 1:

@@ -2,16 +2,36 @@
 
 import keras
 from keras import ops
+from keras.backend import standardize_dtype
 
 from keras_fusion.layers.built_dense import built_dense
+from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.types import Tensor
 
 
-def mean_over_positions(maps: Tensor, axis: int = -1) -> Tensor:
-    """`(batch, ..., channels)`, channels on `axis`, to `(batch, channels)`."""
+def mean_over_positions(
+    maps: Tensor, axis: int = -1, mask: Tensor | None = None
+) -> Tensor:
+    """`(batch, ..., channels)`, channels on `axis`, to `(batch, channels)`.
+
+    The mean is over the positions of which `mask`, `(batch, ...)` or fewer
+    of these axes, is True; it is 0 where there are none.
+    """
     channels = axis % maps.ndim
     positions = tuple(a for a in range(1, maps.ndim) if a != channels)
-    return ops.mean(maps, axis=positions) if positions else maps
+    if not positions or mask is None:
+        return ops.mean(maps, axis=positions) if positions else maps
+    maps = ops.moveaxis(maps, channels, -1)
+    positions = tuple(range(1, maps.ndim - 1))
+    mask = ops.cast(mask, "bool")
+    for _ in range(maps.ndim - mask.ndim):
+        mask = ops.expand_dims(mask, -1)
+    mask = ops.logical_and(mask, ops.ones_like(maps[..., :1], dtype="bool"))
+    # Sums overflow half precision.
+    wide = at_least_float32(standardize_dtype(maps.dtype))
+    total = ops.sum(ops.cast(ops.where(mask, maps, 0), wide), axis=positions)
+    count = ops.sum(ops.cast(mask, wide), axis=positions)
+    return ops.cast(ops.divide_no_nan(total, count), maps.dtype)
 
 
 def gate_channels(maps: Tensor, gates: Tensor, axis: int = -1) -> Tensor:

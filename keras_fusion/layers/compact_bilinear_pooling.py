@@ -8,8 +8,10 @@ from keras import ops
 
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
+from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.layers.power_normalization import power_normalize
 from keras_fusion.layers.precision import at_least_float32
+from keras_fusion.layers.precision import cast_within_range
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -17,7 +19,7 @@ ComplexTensor: TypeAlias = tuple[Tensor, Tensor]
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class CompactBilinearPooling(keras.layers.Layer):
+class CompactBilinearPooling(ModalityLayer):
     """Sketches the outer product of the modalities, without making it.
 
     A count sketch adds every feature `i`, times a random sign `s[m][i]`, to a
@@ -69,6 +71,8 @@ class CompactBilinearPooling(keras.layers.Layer):
       more than two modalities are our generalization.
     """
 
+    of_vectors = True
+
     def __init__(
         self,
         units: int,
@@ -92,6 +96,7 @@ class CompactBilinearPooling(keras.layers.Layer):
             self._draw(f"signs_{m}", width, 2 * m + 1, self._random_signs)
             for m, width in enumerate(widths)
         ]
+        self.remember_modalities(input_shape)
 
     def _draw(
         self, name: str, width: int, index: int, random: Callable[..., Tensor]
@@ -129,8 +134,8 @@ class CompactBilinearPooling(keras.layers.Layer):
         spectrum = functools.reduce(_complex_product, spectra)
         output = ops.irfft(spectrum, fft_length=self.units)
         if self.normalize:
-            output = power_normalize(output)
-        return ops.cast(output, self.compute_dtype)
+            output = power_normalize(output, self.compute_dtype)
+        return cast_within_range(output, self.compute_dtype)
 
     def _sketch(self, x: Tensor, m: int) -> Tensor:
         signed = x * ops.cast(self.signs[m], x.dtype)

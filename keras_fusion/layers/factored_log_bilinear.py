@@ -9,6 +9,8 @@ from keras_fusion.layers.argument_validation import check_vector
 from keras_fusion.layers.log_bilinear_context import beside_positions
 from keras_fusion.layers.log_bilinear_context import check_context
 from keras_fusion.layers.log_bilinear_context import predict_embedding
+from keras_fusion.layers.precision import at_least_float32
+from keras_fusion.layers.precision import cast_within_range
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -162,9 +164,14 @@ class FactoredLogBilinear(keras.layers.Layer):
     def logits(self, context_code: Tensor, modality_code: Tensor) -> Tensor:
         """Scores all words by the codes of a context and of a modality."""
         gates, share = ops.split(modality_code, 2, axis=-1)
-        factors = (context_code + share) * gates
-        scores = ops.matmul(factors, ops.transpose(self.word_factors))
-        return scores + self.bias
+        # Products of modalities overflow half precision.
+        wide = at_least_float32(self.compute_dtype)
+        predicted = ops.cast(context_code + share, wide)
+        factors = predicted * ops.cast(gates, wide)
+        word_factors = ops.cast(self.word_factors, wide)
+        scores = ops.matmul(factors, ops.transpose(word_factors))
+        scores = scores + ops.cast(self.bias, wide)
+        return cast_within_range(scores, self.compute_dtype)
 
     def compute_output_shape(
         self, context_shape: Shape, modality_shape: Shape

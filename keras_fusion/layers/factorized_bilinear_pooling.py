@@ -8,14 +8,16 @@ from keras_fusion.layers.argument_validation import check_multiple
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
 from keras_fusion.layers.built_dense import built_dense
+from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.layers.power_normalization import power_normalize
 from keras_fusion.layers.precision import at_least_float32
+from keras_fusion.layers.precision import cast_within_range
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class FactorizedBilinearPooling(keras.layers.Layer):
+class FactorizedBilinearPooling(ModalityLayer):
     """Sums products of projections over windows, one window a unit.
 
     Every unit has factors of its own, `rank` of them, so that unit `i` of one
@@ -79,6 +81,8 @@ class FactorizedBilinearPooling(keras.layers.Layer):
       modalities are our generalization.
     """
 
+    of_vectors = True
+
     def __init__(
         self,
         units: int,
@@ -102,6 +106,7 @@ class FactorizedBilinearPooling(keras.layers.Layer):
         self.seed = seed
 
     def build(self, input_shape: list[Shape]) -> None:
+        widths = check_vectors(self, input_shape)
         self.projections = [
             built_dense(
                 self,
@@ -110,13 +115,15 @@ class FactorizedBilinearPooling(keras.layers.Layer):
                 width,
                 use_bias=self.projection_bias,
             )
-            for m, width in enumerate(check_vectors(self, input_shape))
+            for m, width in enumerate(widths)
         ]
         # Squares and more of activations overflow half precision.
         self._wide = at_least_float32(self.compute_dtype)
         self.dropouts = keras.layers.Dropout(
             self.dropout, seed=self.seed, dtype=self._wide, name="dropout"
         )
+
+        self.remember_modalities(input_shape)
 
     def call(self, inputs: list[Tensor], training: bool = False) -> Tensor:
         shape = (-1, self.num_blocks, self.units // self.num_blocks, self.rank)
@@ -132,9 +139,11 @@ class FactorizedBilinearPooling(keras.layers.Layer):
         for block in range(self.num_blocks):
             chain = self.dropouts(chain * product[:, block], training=training)
             pooled = ops.sum(chain, axis=-1)
-            blocks.append(power_normalize(pooled) if self.normalize else pooled)
+            if self.normalize:
+                pooled = power_normalize(pooled, self.compute_dtype)
+            blocks.append(pooled)
         output = ops.concatenate(blocks, axis=-1)
-        return ops.cast(output, self.compute_dtype)
+        return cast_within_range(output, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return (input_shape[0][0], self.units)

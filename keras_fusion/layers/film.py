@@ -6,6 +6,7 @@ from keras import ops
 from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_vector
 from keras_fusion.layers.built_dense import built_dense
+from keras_fusion.layers.precision import cast_within_range
 from keras_fusion.types import Initializer
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
@@ -73,6 +74,7 @@ class FiLM(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.axis = axis
+        self.supports_masking = True
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, inputs_shape: Shape, conditioning_shape: Shape) -> None:
@@ -92,7 +94,8 @@ class FiLM(keras.layers.Layer):
         scale, shift = ops.split(self.generator(conditioning), 2, axis=-1)
         scale = ops.reshape(scale, (-1, *self._channel_shape))
         shift = ops.reshape(shift, (-1, *self._channel_shape))
-        return inputs * (1 + scale) + shift
+        outputs = inputs * (1 + scale) + shift
+        return cast_within_range(outputs, self.compute_dtype)
 
     def compute_output_shape(
         self, inputs_shape: Shape, conditioning_shape: Shape

@@ -68,6 +68,7 @@ class GatedGraph(keras.layers.Layer):
         super().__init__(**kwargs)
         check_sizes(num_steps=num_steps)
         self.num_steps = num_steps
+        self.supports_masking = True
 
     def build(self, input_shape: Shape) -> None:
         check_ndim(self, input_shape, 3, 3)

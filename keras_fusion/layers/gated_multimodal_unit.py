@@ -6,13 +6,14 @@ from keras import ops
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
 from keras_fusion.layers.built_dense import built_dense
+from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.types import Activation
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class GatedMultimodalUnit(keras.layers.Layer):
+class GatedMultimodalUnit(ModalityLayer):
     """Mixes the modalities, unit by unit, by gates that look at all of them.
 
     Every modality proposes a value for each unit, and gates that see the
@@ -72,6 +73,8 @@ class GatedMultimodalUnit(keras.layers.Layer):
       generalization of its bimodal form.
     """
 
+    of_vectors = True
+
     def __init__(
         self,
         units: int,
@@ -97,6 +100,7 @@ class GatedMultimodalUnit(keras.layers.Layer):
         self.gate = built_dense(
             self, "gate", gates * self.units, sum(widths), use_bias=False
         )
+        self.remember_modalities(input_shape)
 
     def call(self, inputs: list[Tensor]) -> Tensor:
         proposed = [
@@ -104,7 +108,9 @@ class GatedMultimodalUnit(keras.layers.Layer):
             for proposal, x in zip(self.proposals, inputs, strict=True)
         ]
         # (batch, modalities, units)
-        return ops.sum(self.gates(inputs) * ops.stack(proposed, axis=1), axis=1)
+        gated = self.gates(inputs) * ops.stack(proposed, axis=1)
+        # Keras multiplies matrices of float64 in float32 on PyTorch.
+        return ops.cast(ops.sum(gated, axis=1), self.compute_dtype)
 
     def gates(self, inputs: list[Tensor]) -> Tensor:
         """Returns the gates, `(batch, modalities, units)`, of `inputs`."""

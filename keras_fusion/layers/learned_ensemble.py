@@ -6,12 +6,14 @@ from keras import ops
 
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_same_shape
+from keras_fusion.layers.joint_mask import joint_mask
+from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class LearnedEnsemble(keras.layers.Layer):
+class LearnedEnsemble(ModalityLayer):
     """Averages the outputs of several branches with learned weights.
 
         output = sum over m of softmax(alpha)[m] * inputs[m]
@@ -53,9 +55,12 @@ class LearnedEnsemble(keras.layers.Layer):
       scores alpha of section 3.2; stop-gradient as in its released code.
     """
 
+    of_one_shape = True
+
     def __init__(self, stop_gradient: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.stop_gradient = stop_gradient
+        self.supports_masking = True
 
     def build(self, input_shape: list[Shape]) -> None:
         check_modalities(self, input_shape, at_least=1)
@@ -66,6 +71,7 @@ class LearnedEnsemble(keras.layers.Layer):
             autocast=False,
             name="alpha",
         )
+        self.remember_modalities(input_shape, axis=None)
 
     def call(self, inputs: list[Tensor]) -> Tensor:
         if self.stop_gradient:
@@ -81,6 +87,11 @@ class LearnedEnsemble(keras.layers.Layer):
     def _softmax(self) -> Tensor:
         # Keras's own warns of a single weight, which is always 1.
         return ops.exp(self.alpha - ops.logsumexp(self.alpha))
+
+    def compute_mask(
+        self, inputs: Any, mask: list[Tensor | None] | None = None
+    ) -> Tensor | None:
+        return joint_mask(mask)
 
     def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return tuple(input_shape[0])

@@ -82,6 +82,7 @@ class LocalFullyConnectedFusion(keras.layers.Layer):
         for n, width in enumerate(units):
             check_sizes(**{f"units[{n}]": width})
         self.units = list(units)
+        self.supports_masking = True
         self.activation = keras.activations.get(activation)
 
     def build(self, inputs_shape: Shape, conditioning_shape: Shape) -> None:

@@ -130,8 +130,10 @@ def multiply_windows_in_pieces(
 
     @keras.remat
     def product(x: Tensor, kernel: Tensor, start: Tensor) -> Tensor:
+        # JAX in double precision wants indices of one type.
+        zero = ops.zeros_like(start)
         x = ops.slice(
-            x, (start, *[0] * (x.ndim - 1)), (size, *ops.shape(x)[1:])
+            x, (start, *[zero] * (x.ndim - 1)), (size, *ops.shape(x)[1:])
         )
         return multiply_windows(x, kernel, part, channels_first)
 

@@ -8,6 +8,8 @@ from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_known_sizes
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_same_shape
+from keras_fusion.layers.joint_mask import joint_mask
+from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.statistics import branch_statistics
 from keras_fusion.types import Activation
 from keras_fusion.types import Initializer
@@ -17,7 +19,7 @@ from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class LocallyConnectedFusion(keras.layers.Layer):
+class LocallyConnectedFusion(ModalityLayer):
     """Adds up branches with a weight of its own for each channel of each.
 
         output[k] = activation(sum over s of kernel[k, s] * inputs[s][k]
@@ -73,6 +75,8 @@ class LocallyConnectedFusion(keras.layers.Layer):
       connected fusion module, as in its released code.
     """
 
+    of_one_shape = True
+
     def __init__(
         self,
         activation: Activation = "relu",
@@ -86,6 +90,7 @@ class LocallyConnectedFusion(keras.layers.Layer):
         super().__init__(**kwargs)
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
+        self.supports_masking = True
         self.per_position = per_position
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
@@ -114,6 +119,7 @@ class LocallyConnectedFusion(keras.layers.Layer):
             self.bias = self.add_weight(
                 shape=shape, initializer=self.bias_initializer, name="bias"
             )
+        self.remember_modalities(input_shape)
 
     def call(self, inputs: list[Tensor]) -> Tensor:
         weights = ops.unstack(ops.convert_to_tensor(self.kernel), axis=-1)
@@ -150,6 +156,11 @@ class LocallyConnectedFusion(keras.layers.Layer):
             for branch in branches
         ]
         return branch_statistics(weights, np.stack(activations, axis=-1))
+
+    def compute_mask(
+        self, inputs: Any, mask: list[Tensor | None] | None = None
+    ) -> Tensor | None:
+        return joint_mask(mask)
 
     def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return tuple(input_shape[0])

@@ -27,6 +27,9 @@ def predict_embedding(embedded: Tensor, kernel: Tensor) -> Tensor:
     `embedded` is `(..., positions, width)`, `kernel` has one matrix for each
     position.
     """
+    kernel = ops.convert_to_tensor(kernel)
+    # Keras multiplies matrices of float64 in float32 on PyTorch.
+    embedded = ops.cast(embedded, kernel.dtype)
     return ops.einsum("...pi,pij->...j", embedded, kernel)
 
 

@@ -7,13 +7,17 @@ from keras import ops
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
 from keras_fusion.layers.built_dense import built_dense
+from keras_fusion.layers.modality_layer import ModalityLayer
+from keras_fusion.layers.precision import at_least_float32
+from keras_fusion.layers.precision import cast_within_range
+from keras_fusion.layers.precision import policy_behind_product
 from keras_fusion.types import Activation
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class LowRankBilinearPooling(keras.layers.Layer):
+class LowRankBilinearPooling(ModalityLayer):
     """Multiplies projections of all modalities, then projects the product.
 
     A bilinear form for each unit, `x' W[i] y + b[i]`, relates every feature of
@@ -75,6 +79,8 @@ class LowRankBilinearPooling(keras.layers.Layer):
       more than two modalities are our generalization.
     """
 
+    of_vectors = True
+
     def __init__(
         self,
         units: int,
@@ -107,17 +113,24 @@ class LowRankBilinearPooling(keras.layers.Layer):
             for m, width in enumerate(widths)
         ]
         self.output_projection = built_dense(
-            self, "output", self.units, self.rank
+            self,
+            "output",
+            self.units,
+            self.rank,
+            dtype=policy_behind_product(self.dtype_policy),
         )
         self.shortcuts = [
             built_dense(self, f"shortcut_{m}", self.units, width)
             for m, width in enumerate(widths)
             if self.shortcut
         ]
+        self.remember_modalities(input_shape)
 
     def call(self, inputs: list[Tensor]) -> Tensor:
+        # Products of modalities overflow half precision.
+        wide = at_least_float32(self.compute_dtype)
         projected = [
-            projection(x)
+            ops.cast(projection(x), wide)
             for projection, x in zip(self.projections, inputs, strict=True)
         ]
         if self.activate_product:
@@ -127,8 +140,8 @@ class LowRankBilinearPooling(keras.layers.Layer):
             product = functools.reduce(ops.multiply, activated)
         output = self.output_projection(product)
         for shortcut, x in zip(self.shortcuts, inputs, strict=False):
-            output = output + shortcut(x)
-        return output
+            output = output + ops.cast(shortcut(x), output.dtype)
+        return cast_within_range(output, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return (input_shape[0][0], self.units)

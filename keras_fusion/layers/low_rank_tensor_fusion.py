@@ -6,13 +6,16 @@ from keras import ops
 
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
+from keras_fusion.layers.modality_layer import ModalityLayer
+from keras_fusion.layers.precision import at_least_float32
+from keras_fusion.layers.precision import cast_within_range
 from keras_fusion.layers.prepend_one import prepend_one
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class LowRankTensorFusion(keras.layers.Layer):
+class LowRankTensorFusion(ModalityLayer):
     """Tensor fusion whose weight is a sum of `rank` products of factors.
 
     `TensorFusion` needs a weight for every product of features. Here that
@@ -61,6 +64,8 @@ class LowRankTensorFusion(keras.layers.Layer):
       released code.
     """
 
+    of_vectors = True
+
     def __init__(self, units: int, rank: int = 4, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_sizes(units=units, rank=rank)
@@ -87,15 +92,21 @@ class LowRankTensorFusion(keras.layers.Layer):
         self.bias = self.add_weight(
             shape=(self.units,), initializer="zeros", name="bias"
         )
+        self.remember_modalities(input_shape)
 
     def call(self, inputs: list[Tensor]) -> Tensor:
+        # Products of modalities overflow half precision.
+        wide = at_least_float32(self.compute_dtype)
         projected = [
-            prepend_one(x) @ factor
+            ops.cast(prepend_one(x) @ factor, wide)
             for x, factor in zip(inputs, self.factors, strict=True)
         ]
         product = functools.reduce(ops.multiply, projected)
         product = ops.reshape(product, (-1, self.rank, self.units))
-        return ops.einsum("bru,r->bu", product, self.rank_weights) + self.bias
+        rank_weights = ops.cast(self.rank_weights, wide)
+        output = ops.einsum("bru,r->bu", product, rank_weights)
+        output = output + ops.cast(self.bias, wide)
+        return cast_within_range(output, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return (input_shape[0][0], self.units)

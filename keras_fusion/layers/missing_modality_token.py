@@ -6,13 +6,14 @@ from keras import ops
 from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_presence
+from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.types import Initializer
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class MissingModalityToken(keras.layers.Layer):
+class MissingModalityToken(ModalityLayer):
     """Puts a learned vector in place of a modality that is absent.
 
     Zeros are a value like any other: a black image is not a missing one. With
@@ -61,6 +62,7 @@ class MissingModalityToken(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.initializer = keras.initializers.get(initializer)
+        self.supports_masking = True
 
     def build(self, inputs_shape: list[Shape], presence_shape: Shape) -> None:
         check_modalities(self, inputs_shape)
@@ -73,6 +75,7 @@ class MissingModalityToken(keras.layers.Layer):
             )
             for m, shape in enumerate(inputs_shape)
         ]
+        self.remember_modalities(inputs_shape)
 
     def call(self, inputs: list[Tensor], presence: Tensor) -> list[Tensor]:
         presence = ops.cast(presence, "bool")

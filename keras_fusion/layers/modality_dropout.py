@@ -4,13 +4,14 @@ import keras
 from keras import ops
 
 from keras_fusion.layers.argument_validation import check_modalities
+from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.layers.replica_seed_generator import ReplicaSeedGenerator
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class ModalityDropout(keras.layers.Layer):
+class ModalityDropout(ModalityLayer):
     """Hides whole modalities of single samples during training.
 
     A network that has always seen all modalities fails when one is missing.
@@ -70,6 +71,7 @@ class ModalityDropout(keras.layers.Layer):
                 f"`rate` must be between 0 and 1. Received: rate={rate}"
             )
         self.rate = rate
+        self.supports_masking = True
         self.seed = seed
         self.seed_generator = ReplicaSeedGenerator(seed)
 
@@ -77,6 +79,7 @@ class ModalityDropout(keras.layers.Layer):
         self, inputs_shape: list[Shape], presence_shape: Shape | None = None
     ) -> None:
         check_modalities(self, inputs_shape)
+        self.remember_modalities(inputs_shape, axis=None)
 
     def call(
         self,
@@ -105,6 +108,11 @@ class ModalityDropout(keras.layers.Layer):
         )
         largest = ops.max(ops.where(present, u, -1.0), axis=1, keepdims=True)
         return ops.logical_or(u >= self.rate, u >= largest)
+
+    def compute_mask(
+        self, inputs: Any, mask: list[Tensor | None] | None = None
+    ) -> tuple[list[Tensor | None], None]:
+        return mask or [None] * len(inputs), None
 
     def compute_output_shape(
         self, inputs_shape: list[Shape], presence_shape: Shape | None = None

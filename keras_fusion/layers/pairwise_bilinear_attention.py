@@ -8,6 +8,8 @@ from keras_fusion.layers.argument_validation import check_ndim
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.built_dense import built_dense
 from keras_fusion.layers.precision import at_least_float32
+from keras_fusion.layers.precision import cast_within_range
+from keras_fusion.layers.precision import policy_behind_product
 from keras_fusion.types import Activation
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
@@ -103,6 +105,7 @@ class PairwiseBilinearAttention(keras.layers.Layer):
         value_width = check_channels(self, value_shape, -1, "value")
         attention_rank = self.attention_rank or 3 * self.rank
         glimpses = range(self.num_glimpses)
+        behind_product = policy_behind_product(self.dtype_policy)
         self.query_attention = built_dense(
             self,
             "query_attention",
@@ -129,6 +132,7 @@ class PairwiseBilinearAttention(keras.layers.Layer):
                 self.rank,
                 query_width,
                 activation=self.activation,
+                dtype=behind_product,
             )
             for g in glimpses
         ]
@@ -143,7 +147,13 @@ class PairwiseBilinearAttention(keras.layers.Layer):
             for g in glimpses
         ]
         self.residuals = [
-            built_dense(self, f"residual_{g}", query_width, self.rank)
+            built_dense(
+                self,
+                f"residual_{g}",
+                query_width,
+                self.rank,
+                dtype=behind_product,
+            )
             for g in glimpses
         ]
 
@@ -158,26 +168,33 @@ class PairwiseBilinearAttention(keras.layers.Layer):
         weights = self._softmax(
             self._scores(query, value), query_mask, value_mask
         )
+        # Products of modalities overflow half precision, more so from glimpse
+        # to glimpse.
+        wide = at_least_float32(self.compute_dtype)
+        query = ops.cast(query, wide)
         for g in range(self.num_glimpses):
             # (batch, queries, rank): what every query token attends to
             attended = ops.matmul(
                 weights[:, g], self.value_projections[g](value)
             )
             joint = ops.sum(
-                self.query_projections[g](query) * attended,
+                ops.cast(self.query_projections[g](query), wide)
+                * ops.cast(attended, wide),
                 axis=1,
                 keepdims=True,
             )
-            query = query + self.residuals[g](joint)
+            query = query + ops.cast(self.residuals[g](joint), wide)
+        query = cast_within_range(query, self.compute_dtype)
         return (query, weights) if return_attention_scores else query
 
     def _scores(self, query: Tensor, value: Tensor) -> Tensor:
         """Scores of shape `(batch, glimpses, queries, values)`."""
+        wide = at_least_float32(self.compute_dtype)
         return ops.einsum(
             "bik,gk,bjk->bgij",
-            self.query_attention(query),
-            ops.convert_to_tensor(self.score_kernel),
-            self.value_attention(value),
+            ops.cast(self.query_attention(query), wide),
+            ops.cast(self.score_kernel, wide),
+            ops.cast(self.value_attention(value), wide),
         )
 
     def _softmax(
@@ -186,8 +203,6 @@ class PairwiseBilinearAttention(keras.layers.Layer):
         query_mask: Tensor | None,
         value_mask: Tensor | None,
     ) -> Tensor:
-        wide = at_least_float32(self.compute_dtype)
-        scores = ops.cast(scores, wide)
         valid = None
         if query_mask is not None:
             valid = ops.cast(query_mask, "bool")[:, None, :, None]

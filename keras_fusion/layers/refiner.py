@@ -13,15 +13,16 @@ from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_presence
 from keras_fusion.layers.built_dense import built_dense
+from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.losses import RefinerCosineLoss
-from keras_fusion.replicas import replicas
+from keras_fusion.replicas import mean_over_replicas
 from keras_fusion.types import Activation
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class Refiner(keras.layers.Layer):
+class Refiner(ModalityLayer):
     """Makes a fusion answer for every modality that went into it.
 
     Around any fusion layer `f`, one small decoder for each modality, its
@@ -182,6 +183,7 @@ class Refiner(keras.layers.Layer):
                 self._add_defuser(m, fused_shape[-1], features)
         else:
             self._build_decoders((None, fused_shape[-1]))
+        self.remember_modalities(inputs_shape)
 
     def _width_of(self, target_shape: Shape) -> int:
         for axis in range(1, len(target_shape)):
@@ -291,7 +293,7 @@ class Refiner(keras.layers.Layer):
             return mean(self._values(target, reconstruction))
         target = ops.where(present[:, None], target, 0.0)
         values = self._values(target, reconstruction)
-        share = mean_over_replicas(ops.cast(present, "float32"))
+        share = mean_over_replicas(ops.cast(present, "float32"), [0])[0]
         return ops.divide_no_nan(mean(ops.where(present, values, 0.0)), share)
 
     def _values(self, target: Tensor, reconstruction: Tensor) -> Tensor:
@@ -357,6 +359,9 @@ class Refiner(keras.layers.Layer):
                     graph[m, n] += np.mean(slope**2)
         return np.sqrt(graph)
 
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+        return None
+
     def compute_output_shape(
         self,
         inputs_shape: list[Shape],
@@ -392,10 +397,3 @@ class Refiner(keras.layers.Layer):
 def mean(values: Tensor) -> Tensor:
     """Mean that is 0 where there are no samples, as on an idle replica."""
     return ops.divide_no_nan(ops.sum(values), ops.sum(ops.ones_like(values)))
-
-
-def mean_over_replicas(values: Tensor) -> Tensor:
-    """Mean over the samples of all replicas."""
-    if replicas() == 1:
-        return mean(values)
-    return ops.moments(values, axes=[0], synchronized=True)[0]

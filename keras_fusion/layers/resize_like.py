@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_fusion.layers.argument_validation import check_ndim
 from keras_fusion.layers.argument_validation import standardize_data_format
+from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -80,28 +81,32 @@ class ResizeLike(keras.layers.Layer):
         width = self._weights(sizes[axis + 1], targets[axis + 1])
         if self.data_format == "channels_first":
             wide = ops.matmul(inputs, ops.transpose(width))
-            return ops.matmul(height, wide)
-        wide = ops.matmul(width, inputs)
-        batch, rows, columns, channels = ops.shape(wide)
-        lines = ops.reshape(wide, (batch, rows, columns * channels))
-        return ops.reshape(
-            ops.matmul(height, lines),
-            (batch, targets[axis], columns, channels),
-        )
+            outputs = ops.matmul(height, wide)
+        else:
+            wide = ops.matmul(width, inputs)
+            batch, rows, columns, channels = ops.shape(wide)
+            lines = ops.reshape(wide, (batch, rows, columns * channels))
+            outputs = ops.reshape(
+                ops.matmul(height, lines),
+                (batch, targets[axis], columns, channels),
+            )
+        # Keras multiplies matrices of float64 in float32 on PyTorch.
+        return ops.cast(outputs, self.compute_dtype)
 
     def _weights(self, size: Any, target_size: Any) -> Tensor:
         """The matrix that resizes an axis, `(target_size, size)`."""
-        positions = ops.arange(target_size, dtype="float32")
-        size_minus_one = ops.cast(size - 1, "float32")
+        wide = at_least_float32(self.compute_dtype)
+        positions = ops.arange(target_size, dtype=wide)
+        size_minus_one = ops.cast(size - 1, wide)
         if self.align_corners:
-            last = ops.maximum(ops.cast(target_size - 1, "float32"), 1.0)
+            last = ops.maximum(ops.cast(target_size - 1, wide), 1.0)
             # Divided last: the last position must come out whole.
             positions = positions * size_minus_one / last
         else:
-            ratio = ops.cast(size, "float32") / ops.cast(target_size, "float32")
+            ratio = ops.cast(size, wide) / ops.cast(target_size, wide)
             positions = (positions + 0.5) * ratio - 0.5
             positions = ops.clip(positions, 0.0, size_minus_one)
-        distances = positions[:, None] - ops.arange(size, dtype="float32")
+        distances = positions[:, None] - ops.arange(size, dtype=wide)
         weights = ops.maximum(1.0 - ops.abs(distances), 0.0)
         return ops.cast(weights, self.compute_dtype)
 

@@ -33,7 +33,8 @@ class SqueezeExcite(keras.layers.Layer):
         axis: Integer, the channel axis. Defaults to `-1`.
 
     Call arguments:
-        inputs: Tensor.
+        inputs: Tensor. Positions that its Keras mask excludes do not count
+            in the mean.
 
     Input shape:
         `(batch, ..., channels)`, or with channels on `axis`, of any rank from
@@ -64,14 +65,16 @@ class SqueezeExcite(keras.layers.Layer):
         check_sizes(ratio=ratio)
         self.ratio = ratio
         self.axis = axis
+        self.supports_masking = True
 
     def build(self, input_shape: Shape) -> None:
         channels = check_channels(self, input_shape, self.axis)
         self.squeeze = build_squeeze(self, channels, channels, self.ratio)
         self.excite = build_excite(self, self.squeeze, channels)
 
-    def call(self, inputs: Tensor) -> Tensor:
-        hidden = self.squeeze(mean_over_positions(inputs, self.axis))
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+        means = mean_over_positions(inputs, self.axis, mask)
+        hidden = self.squeeze(means)
         return gate_channels(inputs, self.excite(hidden), self.axis)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

@@ -10,12 +10,13 @@ from keras_fusion.layers.channel_gates import build_excite
 from keras_fusion.layers.channel_gates import build_squeeze
 from keras_fusion.layers.channel_gates import gate_channels
 from keras_fusion.layers.channel_gates import mean_over_positions
+from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class SqueezeExciteFusion(keras.layers.Layer):
+class SqueezeExciteFusion(ModalityLayer):
     """Gates the channels of each modality by what all modalities contain.
 
     Squeeze-and-excitation across modalities: the means over positions of
@@ -39,7 +40,8 @@ class SqueezeExciteFusion(keras.layers.Layer):
         axis: Integer, the channel axis. Defaults to `-1`.
 
     Call arguments:
-        inputs: List of N >= 2 tensors.
+        inputs: List of N >= 2 tensors. Positions that their Keras masks
+            exclude do not count in the means.
 
     Input shape:
         For each modality `(batch, ..., channels)`, or with channels on `axis`,
@@ -71,6 +73,7 @@ class SqueezeExciteFusion(keras.layers.Layer):
         check_sizes(ratio=ratio)
         self.ratio = ratio
         self.axis = axis
+        self.supports_masking = True
 
     def build(self, input_shape: list[Shape]) -> None:
         check_modalities(self, input_shape)
@@ -84,9 +87,18 @@ class SqueezeExciteFusion(keras.layers.Layer):
             build_excite(self, self.squeeze, width, f"excite_{m}")
             for m, width in enumerate(widths)
         ]
+        self.remember_modalities(input_shape)
 
-    def call(self, inputs: list[Tensor]) -> list[Tensor]:
-        means = [mean_over_positions(x, self.axis) for x in inputs]
+    def call(
+        self,
+        inputs: list[Tensor],
+        mask: list[Tensor | None] | None = None,
+    ) -> list[Tensor]:
+        masks = mask or [None] * len(inputs)
+        means = [
+            mean_over_positions(x, self.axis, m)
+            for x, m in zip(inputs, masks, strict=True)
+        ]
         hidden = self.squeeze(ops.concatenate(means, axis=-1))
         return [
             gate_channels(x, excite(hidden), self.axis)

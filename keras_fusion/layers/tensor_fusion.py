@@ -6,13 +6,16 @@ from keras import ops
 
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
+from keras_fusion.layers.modality_layer import ModalityLayer
+from keras_fusion.layers.precision import at_least_float32
+from keras_fusion.layers.precision import cast_within_range
 from keras_fusion.layers.prepend_one import prepend_one
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class TensorFusion(keras.layers.Layer):
+class TensorFusion(ModalityLayer):
     """Relates every feature of every modality to every one of the others.
 
     Each modality gets a 1 in front, and a unit of the output is a linear form
@@ -61,6 +64,8 @@ class TensorFusion(keras.layers.Layer):
       fusion layer with the linear map behind it; any number of modalities.
     """
 
+    of_vectors = True
+
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_sizes(units=units)
@@ -73,16 +78,20 @@ class TensorFusion(keras.layers.Layer):
             initializer="glorot_uniform",
             name="kernel",
         )
+        self.remember_modalities(input_shape)
 
     def call(self, inputs: list[Tensor]) -> Tensor:
-        first, *others = (prepend_one(x) for x in inputs)
+        # Products of modalities overflow half precision.
+        wide = at_least_float32(self.compute_dtype)
+        first, *others = (prepend_one(ops.cast(x, wide)) for x in inputs)
+        kernel = ops.cast(self.kernel, wide)
         # (batch, products of the features of the other modalities and units)
-        output = first @ ops.reshape(self.kernel, (first.shape[-1], -1))
+        output = first @ ops.reshape(kernel, (first.shape[-1], -1))
         for x in others:
             rest = output.shape[-1] // x.shape[-1]
             output = ops.reshape(output, (-1, x.shape[-1], rest))
             output = ops.einsum("bi,bir->br", x, output)
-        return output
+        return cast_within_range(output, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return (input_shape[0][0], self.units)

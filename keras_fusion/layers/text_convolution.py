@@ -8,7 +8,9 @@ from keras_fusion.layers.argument_validation import check_ndim
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vector
 from keras_fusion.layers.built_dense import built_dense
+from keras_fusion.layers.power_normalization import to_unit_length
 from keras_fusion.layers.precision import at_least_float32
+from keras_fusion.layers.precision import cast_within_range
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -93,16 +95,22 @@ class TextConvolution(keras.layers.Layer):
         kernels = ops.reshape(
             self._kernels(conditioning), (-1, self._taps, self.filters)
         )
-        return ops.einsum("bhwt,btf->bhwf", self._patches(inputs), kernels)
+        patches = self._patches(inputs)
+        if not self.normalize:
+            # Sums over taps overflow half precision.
+            wide = at_least_float32(self.compute_dtype)
+            patches, kernels = ops.cast(patches, wide), ops.cast(kernels, wide)
+        outputs = ops.einsum("bhwt,btf->bhwf", patches, kernels)
+        return cast_within_range(outputs, self.compute_dtype)
 
     def _kernels(self, conditioning: Tensor) -> Tensor:
         kernels = self.affine(conditioning)
         if self.normalize:
             # Squares overflow half precision.
             wide = at_least_float32(self.compute_dtype)
-            kernels = ops.cast(kernels, wide)
-            squares = ops.sum(ops.square(kernels), axis=-1, keepdims=True)
-            kernels = kernels * ops.rsqrt(ops.maximum(squares, 1e-12))
+            kernels = to_unit_length(
+                ops.cast(kernels, wide), self.compute_dtype
+            )
         return ops.cast(kernels, self.compute_dtype)
 
     def _patches(self, maps: Tensor) -> Tensor:

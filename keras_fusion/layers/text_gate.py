@@ -35,7 +35,8 @@ class TextGate(keras.layers.Layer):
             bottleneck, which has at least one unit. Defaults to `16`.
 
     Call arguments:
-        inputs: Tensor, the maps that are gated.
+        inputs: Tensor, the maps that are gated. Positions that its Keras
+            mask excludes do not count in the mean.
         conditioning: Tensor, the text's vector for each sample.
 
     Input shape:
@@ -67,6 +68,7 @@ class TextGate(keras.layers.Layer):
         super().__init__(**kwargs)
         check_sizes(ratio=ratio)
         self.ratio = ratio
+        self.supports_masking = True
 
     def build(self, inputs_shape: Shape, conditioning_shape: Shape) -> None:
         channels = check_channels(self, inputs_shape, -1)
@@ -76,8 +78,13 @@ class TextGate(keras.layers.Layer):
         )
         self.excite = build_excite(self, self.squeeze, channels)
 
-    def call(self, inputs: Tensor, conditioning: Tensor) -> Tensor:
-        mean = mean_over_positions(inputs)
+    def call(
+        self,
+        inputs: Tensor,
+        conditioning: Tensor,
+        inputs_mask: Tensor | None = None,
+    ) -> Tensor:
+        mean = mean_over_positions(inputs, mask=inputs_mask)
         both = ops.concatenate([mean, conditioning], axis=-1)
         return gate_channels(inputs, self.excite(self.squeeze(both)))
 

@@ -10,12 +10,13 @@ from keras_fusion.layers.argument_validation import check_ndim
 from keras_fusion.layers.argument_validation import check_presence
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.built_dense import built_dense
+from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class TransformerFusion(keras.layers.Layer):
+class TransformerFusion(ModalityLayer):
     """Lets the tokens of all modalities attend to each other, and sums up.
 
     A vector becomes one token, a sequence as many as it has elements, each by
@@ -158,6 +159,7 @@ class TransformerFusion(keras.layers.Layer):
         self.dropping = keras.layers.Dropout(
             self.dropout, seed=self.seed, dtype=self.dtype_policy
         )
+        self.remember_modalities(inputs_shape)
 
     def _norm(self, name: str) -> keras.layers.LayerNormalization:
         norm = keras.layers.LayerNormalization(

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.models.argument_checks import check_choice
 from keras_fusion.models.text_fusion import TEXT_FUSIONS
 from keras_fusion.models.text_fusion import TextFusionSettings
@@ -254,8 +255,12 @@ class Standardize(keras.layers.Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         axes = tuple(range(1, len(inputs.shape)))
-        mean, variance = ops.moments(inputs, axes, keepdims=True)
-        return (inputs - mean) * ops.rsqrt(variance + 1e-6)
+        # In half precision, sums over pixels would lose digits.
+        x = ops.cast(inputs, at_least_float32(self.compute_dtype))
+        centered = x - ops.mean(x, axes, keepdims=True)
+        variance = ops.mean(ops.square(centered), axes, keepdims=True)
+        outputs = centered * ops.rsqrt(variance + 1e-6)
+        return ops.cast(outputs, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

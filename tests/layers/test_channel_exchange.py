@@ -108,6 +108,42 @@ def test_one_modality_is_batch_normalized_as_keras_does(rng, training):
     assert not layer.exchanged.any()
 
 
+@pytest.mark.parametrize("mean", [100.0, 1000.0])
+def test_statistics_keep_their_digits_far_from_zero(rng, mean):
+    x = rng.normal(mean, size=(8, 9, 9, 4)).astype("float32")
+    exact = x.astype("float64")
+    deviation = exact.std((0, 1, 2))
+    expected = (exact - exact.mean((0, 1, 2))) / np.sqrt(deviation**2 + 1e-3)
+    layer = ChannelExchange(threshold=0, momentum=0.0)
+    (output,) = arrays(layer([x], training=True))
+    np.testing.assert_allclose(output, expected, atol=1e-3)
+    (variance,) = arrays([layer.moving_variance])
+    np.testing.assert_allclose(variance[0], deviation**2, rtol=1e-4)
+
+
+@tensorflow_only
+def test_two_uneven_replicas_share_their_statistics_far_from_zero(
+    rng, two_replicas
+):
+    x = rng.normal(1000.0, size=(5, 3, 3, 4)).astype("float32")
+    with two_replicas.scope():
+        layer = ChannelExchange(momentum=0.0)
+        layer.build([x.shape])
+    parts = two_replicas.experimental_distribute_values_from_function(
+        lambda context: ops.convert_to_tensor(
+            [x[:1], x[1:]][context.replica_id_in_sync_group]
+        )
+    )
+    two_replicas.run(lambda part: layer([part], training=True), args=(parts,))
+    exact = x.astype("float64")
+    for weight, expected in (
+        (layer.moving_mean, exact.mean((0, 1, 2))),
+        (layer.moving_variance, exact.var((0, 1, 2))),
+    ):
+        (value,) = arrays([weight])
+        np.testing.assert_allclose(value[0], expected, rtol=1e-4)
+
+
 def test_instance_statistics_are_those_of_keras_group_normalization(rng):
     x = images(rng)
     layer = ChannelExchange(normalization="instance", threshold=0)

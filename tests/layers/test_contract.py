@@ -1,6 +1,7 @@
 """What every public layer promises, over the table of cases.py."""
 
 import contextlib
+import dataclasses
 import inspect
 import itertools
 
@@ -12,6 +13,7 @@ from keras import ops
 from keras_fusion import layers
 from tests.docstrings import run_example
 from tests.layers.cases import CASES
+from tests.layers.precision import DOUBLE
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 every_case_with_weights = pytest.mark.parametrize(
@@ -19,6 +21,13 @@ every_case_with_weights = pytest.mark.parametrize(
     [case for case in CASES if not case.weightless],
     ids=lambda case: case.name,
 )
+every_case_of_a_list = pytest.mark.parametrize(
+    "case",
+    [case for case in CASES if isinstance(case.shapes[0], list)],
+    ids=lambda case: case.name,
+)
+# Layers that, as documented, have no weights for channels.
+ANY_CHANNELS = (layers.LearnedEnsemble, layers.ModalityDropout)
 tensorflow_only = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="needs TensorFlow"
 )
@@ -63,15 +72,22 @@ def symbols(case, make, batch):
     )
 
 
-def built(case, **kwargs):
-    layer = case.make()
-    if kwargs:
-        config = {**layer.get_config(), **kwargs}
-        layer = type(layer).from_config(config)
+def made(case, dtype):
+    """A layer of that policy, and so the layers that it is made with."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype)
+    try:
+        return case.make()
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def built(case, dtype="float32"):
+    layer = made(case, dtype)
     layer(*random_arguments(case))
     rng = np.random.default_rng(4)
     for weight in layer.weights:
-        if weight.dtype.startswith("float"):
+        if "float" in weight.dtype:
             value = rng.uniform(0.3, 0.9, weight.shape)
             weight.assign(case.weights.get(weight.name, value))
     return layer
@@ -339,6 +355,39 @@ def test_mixed_precision_stays_finite_with_float32_weights(case, policy):
         assert np.all(np.isfinite(output))
 
 
+@every_case
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_pure_half_precision_stays_finite(case, dtype):
+    layer = built(case, dtype=dtype)
+    assert {weight.dtype for weight in layer.weights} <= {dtype, "int32"}
+    outputs = layer(*random_arguments(case), **training(layer))
+    for output in keras.tree.flatten(outputs):
+        assert keras.backend.standardize_dtype(output.dtype) == dtype
+    for output in arrays(outputs):
+        assert np.all(np.isfinite(output))
+
+
+@every_case
+def test_double_precision_agrees_with_numpy(case, double_precision):
+    layer = built(case, dtype="float64")
+    assert {weight.dtype for weight in layer.weights} <= {"float64", "int32"}
+    arguments = keras.tree.map_structure(
+        lambda x: x if x.dtype == "int32" else x.astype("float64"),
+        random_arguments(case),
+    )
+    expected = case.reference(weights_by_name(layer), *arguments)
+    expected = expected if isinstance(expected, list) else [expected]
+    outputs = keras.tree.flatten(layer(*arguments))
+    for output in outputs:
+        assert keras.backend.standardize_dtype(output.dtype) == "float64"
+    outputs = [ops.convert_to_numpy(output) for output in outputs]
+    # The root of power normalization is smoothed near zero; Keras computes
+    # attention in float32 on JAX.
+    jax = keras.backend.backend() == "jax"
+    assert_close(outputs, expected, max(DOUBLE, 1e-5 if jax else 1e-6))
+    layer(*arguments, **training(layer))
+
+
 def training(layer):
     has_mode = "training" in inspect.signature(layer.call).parameters
     return {"training": True} if has_mode else {}
@@ -356,6 +405,43 @@ def test_two_replicas_train_like_one(case, two_replicas):
             one_step(model, case, targets)
         trained.append(list(weights_by_name(layer).values()))
     assert_close(trained[1], trained[0])
+
+
+def other_lists(case, layer):
+    """Shapes with one modality fewer, one more, and with more channels."""
+    modalities = case.shapes[0]
+    wider = [list(shape) for shape in modalities]
+    for shape in wider:
+        shape[getattr(layer, "axis", -1)] += 1
+    wider = list(map(tuple, wider))
+    yield [modalities[:-1], *case.shapes[1:]], "fewer"
+    yield [[*modalities, modalities[-1]], *case.shapes[1:]], "more"
+    if not isinstance(layer, ANY_CHANNELS):
+        yield [wider, *case.shapes[1:]], "wider"
+
+
+@every_case_of_a_list
+@pytest.mark.parametrize("symbolic", [False, True])
+def test_a_built_layer_takes_no_other_modalities(case, symbolic):
+    layer = built(case)
+    for shapes, what in other_lists(case, layer):
+        other = dataclasses.replace(case, shapes=tuple(shapes), indices={})
+        if symbolic:
+            arguments = symbols(other, keras.KerasTensor, None)
+        else:
+            arguments = random_arguments(other)
+        with pytest.raises(ValueError, match="that it was built for"):
+            layer(*arguments)
+            pytest.fail(f"{what} are taken")
+
+
+@every_case_of_a_list
+def test_a_built_layer_takes_no_dict_in_place_of_its_list(case):
+    layer = built(case)
+    inputs, *others = random_arguments(case)
+    named = {str(m): x for m, x in enumerate(inputs)}
+    with pytest.raises(ValueError, match="that it was built for"):
+        layer(named, *others)
 
 
 @pytest.mark.parametrize("name", layers.__all__)

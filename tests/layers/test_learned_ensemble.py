@@ -71,3 +71,10 @@ def test_wrong_input_explains_itself():
         LearnedEnsemble()(keras.Input((3,)))
     with pytest.raises(ValueError, match="must be modalities of one shape"):
         LearnedEnsemble()([keras.Input((3,)), keras.Input((4,))])
+
+
+def test_branches_of_two_shapes_are_refused_after_the_first_call_too():
+    layer = LearnedEnsemble()
+    layer([np.ones((2, 3))] * 2)
+    with pytest.raises(ValueError, match="modalities of one shape"):
+        layer([np.ones((2, 3)), np.ones((2, 1))])

@@ -47,3 +47,11 @@ def test_wrong_presence_explains_itself():
     x = [np.zeros((2, 3))] * 3
     with pytest.raises(ValueError, match=r"of shape \(batch, 3\)"):
         MissingModalityToken()(x, np.ones((2, 2)))
+
+
+def test_presence_of_other_modalities_is_refused_after_the_first_call_too():
+    layer = MissingModalityToken()
+    x = [np.ones((2, 3), "float32")] * 2
+    layer(x, np.ones((2, 2)))
+    with pytest.raises(ValueError, match="one column for each modality"):
+        layer(x, np.ones((2, 3)))

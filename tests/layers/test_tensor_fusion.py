@@ -117,3 +117,10 @@ def test_absent_modality_leaves_the_others(rng, layer_class):
     xs[1] = np.zeros_like(xs[1])
     before = fuse(layer, xs)
     assert np.ptp(before, axis=0).min() > 0.1
+
+
+def test_sequences_are_refused_after_the_first_call_too():
+    layer = TensorFusion(2)
+    layer([np.ones((2, 3)), np.ones((2, 4))])
+    with pytest.raises(ValueError, match="must be of shape"):
+        layer([np.ones((2, 5, 3)), np.ones((2, 4))])

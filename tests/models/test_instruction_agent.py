@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_fusion.models import TEXT_FUSIONS
 from keras_fusion.models import instruction_agent
+from keras_fusion.models.instruction_agent import Standardize
 
 SMALL = {
     "num_blocks": 3,
@@ -253,3 +254,12 @@ def test_a_saved_agent_says_the_same(fusion, rng, tmp_path):
 def test_wrong_arguments_explain_themselves(arguments, message):
     with pytest.raises(ValueError, match=message):
         instruction_agent(**SMALL | arguments)
+
+
+def test_pictures_far_from_zero_are_standardized_like_those_near_it(rng):
+    x = rng.normal(size=(2, 5, 4, 3)).astype("float32")
+    near, far = (
+        ops.convert_to_numpy(Standardize()(ops.convert_to_tensor(picture)))
+        for picture in (x, x + 1000)
+    )
+    np.testing.assert_allclose(far, near, atol=1e-3)
