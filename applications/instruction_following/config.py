@@ -73,7 +73,11 @@ class Config(settings.Settings):
     fusion_units: settings.Count = 32
     """Width of the fused map, or rank."""
     fusion_depth: settings.Count = 1
-    """Levels of the pyramid of "text_convolution"."""
+    """Levels of the pyramid of "text_convolution", 5 as published."""
+    fusion_kernel_size: settings.Count = 3
+    """Of its convolutions, 5 as published."""
+    fusion_released: bool = False
+    """Leave out the normalizations that its released code leaves out."""
     fusion_glimpses: settings.Count = 2
     """Attention maps of "bilinear"."""
     fusion_activate_product: bool = True
@@ -169,6 +173,21 @@ PRESETS = {
         joint_units=120,
         published_start=True,
         published_gradient=True,
+    ),
+    # The sizes of LINGUNET in Misra et al. 2018 as released, for a map of 32
+    # by 32 cells; in the agent of 2017, where theirs has a goal predicted by
+    # one network and actions by another.
+    "lingunet": Config(
+        learning_rate=1e-3,
+        world="blocks",
+        resolution=128,
+        filters=(128, 64),
+        kernel_sizes=(8, 3),
+        text_units=256,
+        fusion_depth=5,
+        fusion_kernel_size=5,
+        fusion_released=True,
+        goal_weight=1.0,
     ),
     "planner": Config(
         epochs=40,
