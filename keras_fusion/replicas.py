@@ -26,3 +26,15 @@ def replica() -> Any:
 
     context = tf.distribute.get_replica_context()
     return 0 if context is None else context.replica_id_in_sync_group
+
+
+def sum_over_replicas(x: Any) -> Any:
+    """The sum of all replicas' values of a tensor, without gradient."""
+    if replicas() == 1:
+        return x
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None:
+        return x
+    return tf.stop_gradient(context.all_reduce(tf.distribute.ReduceOp.SUM, x))

@@ -89,6 +89,9 @@ class Config(settings.Settings):
 
     dice: settings.NonNegative = 1.0
     """Weight of the Dice loss beside the cross-entropy."""
+    over_batch: bool = False
+    """Cross-entropy as a mean over the labeled pixels of the batch, as
+    published, instead of each image's."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW with a cosine schedule, or SGD in three stages, as published."""
     weight_decay: settings.NonNegative = 1e-4
@@ -154,6 +157,7 @@ PRESETS = {
         dropout=0.5,
         pretrained="imagenet",
         dice=0.0,
+        over_batch=True,
         optimizer="sgd",
         weight_decay=1e-5,
         encoder_rate=1 / 6,

@@ -44,7 +44,9 @@ def build_model(config: Config) -> keras.Model:
         optimizer=make_optimizer(config),
         loss={
             name: losses.SparseCrossentropyAndDice(
-                dice_weight=config.dice, ignore_class=IGNORE
+                dice_weight=config.dice,
+                ignore_class=IGNORE,
+                over_batch=config.over_batch,
             )
             for name in names
         },

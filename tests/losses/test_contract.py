@@ -16,6 +16,7 @@ MADE = [
     losses.RefinerCosineLoss(name="cosine"),
     losses.RefinerMultiSimilarityLoss(3.0, 30.0, 0.4, 0.2),
     losses.SparseCrossentropyAndDice(dice_weight=0.5, ignore_class=2),
+    losses.SparseCrossentropyAndDice(0.0, ignore_class=2, over_batch=True),
 ]
 WITH_LABELS = (losses.MultiSimilarityLoss, losses.SparseCrossentropyAndDice)
 every_loss = pytest.mark.parametrize(
