@@ -207,7 +207,53 @@ def test_presets_are_settings_that_a_model_can_be_built_from():
     np.testing.assert_allclose(
         rates, [3e-3, 3e-3, 1.5e-3, 1.5e-3, 7e-4, 7e-4], rtol=1e-9
     )
-    np.testing.assert_allclose(3e-3 * published.encoder_rate, 5e-4)
+    encoder = [
+        rate * model_module.multipliers_at(epoch, published)[r"^(stem|stage\d)"]
+        for rate, epoch in zip(rates[::2], (0, 100, 200), strict=True)
+    ]
+    np.testing.assert_allclose(encoder, [5e-4, 2.5e-4, 1e-4], rtol=1e-9)
+
+
+def test_a_stage_begins_with_its_rates_and_without_momentum():
+    config = Config(
+        epochs=3, optimizer="sgd", learning_rate=1.0, modalities=("rgb",)
+    )
+    images = {"rgb": np.ones((2, 3)), "depth": np.ones((2, 3))}
+    rgb, depth = (keras.Input((3,), name=name) for name in images)
+    ones = {"kernel_initializer": "ones", "use_bias": False}
+    layers = [
+        keras.layers.Dense(1, name="stem_conv", **ones)(rgb),
+        keras.layers.Dense(1, name="head", **ones)(depth),
+    ]
+    model = keras.Model([rgb, depth], keras.layers.Add()(layers))
+    model.compile(
+        model_module.make_optimizer(config),
+        lambda y, x: x[:, 0],
+        jit_compile=False,
+    )
+    weights = []
+    model.fit(
+        images,
+        np.ones(2),
+        epochs=3,
+        verbose=0,
+        callbacks=[
+            model_module.Stages(config),
+            keras.callbacks.LearningRateScheduler(
+                lambda epoch: model_module.learning_rate_at(epoch, config)
+            ),
+            keras.callbacks.LambdaCallback(
+                on_epoch_end=lambda epoch, logs: weights.append(
+                    [float(w[0, 0]) for w in model.weights]
+                )
+            ),
+        ],
+    )
+    moved = -np.diff([[1, 1], *weights], axis=0)
+    # A step each, the gradient 1: without momentum it is the learning rate.
+    l2 = config.weight_decay
+    np.testing.assert_allclose(moved[:, 0], [1, 0.5, 0.2], atol=3 * l2)
+    np.testing.assert_allclose(moved[:, 1], [1, 0.5, 0.7 / 3], atol=3 * l2)
 
 
 def test_an_imagenet_encoder_sees_images_as_its_source_does():
