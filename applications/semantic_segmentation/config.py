@@ -85,7 +85,10 @@ class Config(settings.Settings):
     dropout: settings.Share = 0.1
     """Share dropped from the coarsest maps and before the classifier."""
     pretrained: Literal["nothing", "imagenet"] = "nothing"
-    """Start of the encoder; "imagenet" downloads the weights once."""
+    """Start of the encoder; "imagenet" downloads Keras's weights once for a
+    stride on 1x1, and reads `encoder_weights` for one on 3x3."""
+    encoder_weights: str | None = None
+    """File of numpy.savez with a ResNet's arrays by torchvision's names."""
 
     dice: settings.NonNegative = 1.0
     """Weight of the Dice loss beside the cross-entropy."""
@@ -148,8 +151,7 @@ PRESETS = {
         frozen_statistics=True,
         blocks=(3, 4, 23, 3),
         width=64,
-        stride_on="1x1",
-        epsilon=1.001e-5,
+        epsilon=1e-5,
         decoder_width=256,
         units_in=2,
         units_out=3,

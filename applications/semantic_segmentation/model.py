@@ -5,9 +5,9 @@ from typing import Any
 
 import keras
 
-from applications.inputs.image import IMAGENET_DEVIATION
 from applications.inputs.mask import IGNORE
 from applications.schedules import warm_up_and_cosine
+from applications.semantic_segmentation import imagenet
 from applications.semantic_segmentation.config import Config
 from applications.semantic_segmentation.config import output_names
 from applications.settings import select
@@ -19,11 +19,6 @@ from keras_fusion import optimizers
 ENSEMBLE = "ensemble_weights/alpha"
 # RefineNet's layers in front of the decoder are named for these.
 ENCODER = r"^(stem|stage\d)"
-IMAGENET = {
-    (3, 4, 6, 3): "ResNet50",
-    (3, 4, 23, 3): "ResNet101",
-    (3, 8, 36, 3): "ResNet152",
-}
 # Of SGD, in thirds of the training: what the learning rates of the decoder
 # and of the encoder start with is multiplied by.
 DECODER_STAGES = (1.0, 1.5 / 3, 0.7 / 3)
@@ -41,7 +36,7 @@ def build_model(config: Config) -> keras.Model:
         )
     )
     if config.pretrained == "imagenet":
-        start_from(imagenet_resnet(config), model)
+        imagenet.start(model, config)
     names = output_names(config)
     model.compile(
         optimizer=make_optimizer(config),
@@ -65,37 +60,6 @@ def build_model(config: Config) -> keras.Model:
         },
     )
     return model
-
-
-def start_from(source: keras.Model, model: keras.Model) -> None:
-    """Loads an encoder whose images come as this task standardizes them.
-
-    The source wants blue, green, red, from 0 to 255 less their means; here
-    come red, green, blue, less their means and over their deviations.
-    """
-    models.load_imagenet_encoder(model, source)
-    stem = model.get_layer("stem_conv")
-    deviation = 255 * IMAGENET_DEVIATION.reshape(3, 1)
-    stem.kernel.assign(stem.kernel[:, :, ::-1] * deviation)
-
-
-def imagenet_resnet(config: Config) -> keras.Model:
-    """The ResNet of `keras.applications` with as many blocks, downloaded."""
-    if config.blocks not in IMAGENET:
-        raise ValueError(
-            "ImageNet weights exist for --blocks "
-            f"{', or '.join(' '.join(map(str, b)) for b in IMAGENET)}; "
-            f"received {' '.join(map(str, config.blocks))}"
-        )
-    builder = getattr(keras.applications, IMAGENET[config.blocks])
-    try:
-        return builder(include_top=False, weights="imagenet")
-    except Exception as error:
-        raise ValueError(
-            f"the ImageNet weights cannot be downloaded ({error}); put them "
-            "into the folder that keras.applications uses, or train with "
-            "--pretrained nothing"
-        ) from error
 
 
 def make_optimizer(config: Config) -> keras.optimizers.Optimizer:
