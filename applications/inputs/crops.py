@@ -33,6 +33,8 @@ class Augmentation(NamedTuple):
     """Random contrast and brightness of each modality."""
     absence: float
     """Share of crops in which a modality is missing, zero all over."""
+    interpolations: tuple[images.Interpolation, ...]
+    """How each modality is resized."""
 
 
 def num_draws(modalities: int) -> int:
@@ -59,7 +61,7 @@ def crop(
         own = draws[COMMON_DRAWS + OWN_DRAWS * index :][:OWN_DRAWS]
         part = modality._replace(image=window.of(modality.image))
         pixels = window.padded(_jittered(part.values(), own, how), mask.shape)
-        pixels = images.resize(pixels, size)
+        pixels = images.resize(pixels, size, how.interpolations[index])
         crops.append(images.three_channels(_oriented(pixels, draws, how)))
     part = window.padded(window.of(mask), mask.shape, masks.IGNORE)
     part = _oriented(masks.resize(part, size), draws, how)

@@ -113,6 +113,9 @@ class Config(settings.Settings):
     all as they are."""
     scale: tuple[settings.Positive, settings.Positive] = (0.75, 1.5)
     """Range of the random scale of training images."""
+    cubic: bool = False
+    """Resize as published instead of bilinearly: training images bicubically,
+    depth to the nearest, and logits bicubically outside training."""
     mirror: bool = True
     """Mirror half of the training images."""
     turn: bool = False
@@ -167,6 +170,7 @@ PRESETS = {
         crop=500,
         resize=0,
         scale=(0.5, 2.0),
+        cubic=True,
         jitter=0.0,
         standardize="published",
     ),

@@ -157,7 +157,16 @@ def augmentation(config: Config) -> crops.Augmentation:
         turn=config.turn,
         jitter=config.jitter,
         absence=config.modality_dropout,
+        interpolations=tuple(
+            _interpolation(name, config) for name in config.modalities
+        ),
     )
+
+
+def _interpolation(name: str, config: Config) -> images.Interpolation:
+    if not config.cubic:
+        return "bilinear"
+    return "nearest" if name == "depth" else "cubic"
 
 
 def _normalized(

@@ -45,6 +45,7 @@ def refinenet(
     units_out: int = 3,
     pools: int = 4,
     dropout: float = 0.5,
+    cubic: bool = False,
     name: str = "refinenet",
 ) -> keras.Model:
     """RefineNet on ResNet bottlenecks, for aligned images of N modalities.
@@ -121,6 +122,8 @@ def refinenet(
         pools: Integer, poolings of a level's chain.
         dropout: Float, share dropped from the maps of the two coarsest
             stages and before the classifier.
+        cubic: Boolean, whether the logits are resized bicubically outside of
+            training, as published, instead of bilinearly.
         name: Name of the model.
 
     Returns:
@@ -201,11 +204,13 @@ def refinenet(
         pools=pools,
     )
     logits = DECODERS[decoder](pyramid, settings)
-    return keras.Model(inputs, outputs_by_name(logits, inputs), name=name)
+    return keras.Model(
+        inputs, outputs_by_name(logits, inputs, cubic), name=name
+    )
 
 
 def outputs_by_name(
-    logits: list[Tensor], inputs: dict[str, Tensor]
+    logits: list[Tensor], inputs: dict[str, Tensor], cubic: bool
 ) -> dict[str, Tensor]:
     """Names the logits, adds their ensemble and resizes all to the inputs."""
     if len(inputs) == 1:
@@ -220,7 +225,9 @@ def outputs_by_name(
         outputs["ensemble"] = ensemble(logits)
     image = next(iter(inputs.values()))
     return {
-        name: ResizeLike(dtype="float32", name=f"{name}_logits")(maps, image)
+        name: ResizeLike(
+            cubic_inference=cubic, dtype="float32", name=f"{name}_logits"
+        )(maps, image)
         for name, maps in outputs.items()
     }
 
