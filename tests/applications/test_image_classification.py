@@ -297,7 +297,9 @@ def test_outputs_and_branches_are_those_that_settings_announce(changes):
 
 
 @pytest.mark.parametrize(
-    "name", ["cfn_cifar10", "cfn_cifar100", "cfn_imagenet", "nin_cifar10"]
+    "name",
+    ["cfn_cifar10", "cfn_cifar100", "cfn_imagenet", "nin_cifar10"]
+    + ["nin_cifar100"],
 )
 def test_presets_build_the_shipped_networks(name):
     totals = {
@@ -305,6 +307,7 @@ def test_presets_build_the_shipped_networks(name):
         "cfn_cifar100": (100, (32, 32, 3), 2_386_276),
         "cfn_imagenet": (1000, (224, 224, 3), 6_752_362),
         "nin_cifar10": (10, (32, 32, 3), 966_986),
+        "nin_cifar100": (100, (32, 32, 3), 984_356),
     }
     count, shape, total = totals[name]
     config = dataclasses.replace(
@@ -328,6 +331,25 @@ def test_the_schedule_of_the_shipped_network_drops_twice():
     )
     # 50,000 images in batches of 100 make 120,000 steps.
     assert 50_000 // config.batch_size * config.epochs == 120_000
+
+
+# Rates of weights and of those of the last step, loss coefficient, decay.
+RELEASED_NIN = {
+    "nin_cifar10": (1.0, 0.1, 0.1, 1e-5),
+    "nin_cifar100": (0.01, 0.01, 2.0, 1e-3),
+}
+
+
+@pytest.mark.parametrize("name", RELEASED_NIN)
+def test_network_in_network_moves_as_by_the_released_rule(name):
+    rate, last_rate, coefficient, decay = RELEASED_NIN[name]
+    config = PRESETS[name]
+    gradient, weight = 0.7, 0.3
+    for released, factor in ((rate, 1), (last_rate, config.classifier_rate)):
+        theirs = released * (coefficient * gradient - decay * weight)
+        ours = gradient - config.weight_decay * weight
+        ours *= config.learning_rate * factor
+        assert ours == pytest.approx(theirs)
 
 
 def test_companions_are_trained_and_dropped_as_released():
@@ -572,6 +594,7 @@ UNREACHED = {
     "network_in_network": {
         *("filters", "kernel_sizes", "first_strides", "first_padding"),
         *("pools", "last_activation", "kernel_initializer"),
+        "first_deviations",
     },
     "squeeze_excite_resnet": {"stride_on", "momentum", "epsilon"},
     "squeeze_excite_inception": {"stages", "momentum", "epsilon"},
