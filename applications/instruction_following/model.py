@@ -83,7 +83,13 @@ def _policy(config: Config) -> PolicyAgent:
 
 
 def learning_rate_at(epoch: int, config: Config) -> float:
-    """Constant as published, or warm-up and half a cosine."""
+    """Constant as published, or warm-up and half a cosine.
+
+    Learning from rewards may begin with demonstrations at a rate of their own.
+    """
+    warming = config.learning != "supervised" and epoch < config.warm_start
+    if warming and config.warm_start_rate is not None:
+        return config.warm_start_rate
     if config.published_start or config.learning != "supervised":
         return config.learning_rate
     return warm_up_and_cosine(epoch, config.epochs, config.learning_rate)
