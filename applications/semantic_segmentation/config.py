@@ -56,6 +56,9 @@ class Config(settings.Settings):
     """Weight of the L1 penalty on the scales that may die."""
     penalized_only: bool = False
     """Exchange only channels that are under the penalty."""
+    gate_ratio: settings.Count = 16
+    """Channels of all modalities for each hidden unit of the gates of
+    "squeeze_excite"."""
     gamma: settings.Positive = 1.0
     """Scales of exchangeable channels start between 0 and this, evenly."""
     frozen_statistics: bool = False

@@ -286,6 +286,7 @@ def test_records_name_the_arguments_that_matter(fusion):
         "threshold": 0.5,
         "l1": 0.1,
         "penalized_only": True,
+        "gate_ratio": 2,
     }
     usual = small(fusion=fusion).to_json()
     matter = {
