@@ -4,6 +4,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_fusion.layers.argument_validation import check_count
 from keras_fusion.layers.argument_validation import check_multiple
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
@@ -119,6 +120,7 @@ class FactorizedBilinearPooling(keras.layers.Layer):
         )
 
     def call(self, inputs: list[Tensor], training: bool = False) -> Tensor:
+        check_count(self, inputs)
         shape = (-1, self.num_blocks, self.units // self.num_blocks, self.rank)
         product = functools.reduce(
             ops.multiply,
