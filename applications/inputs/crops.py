@@ -25,6 +25,8 @@ class Augmentation(NamedTuple):
     """Height and width of the crop, in pixels."""
     scale: tuple[float, float]
     """Range of the random scale."""
+    short_side: int
+    """Pixels that it leaves at least of the short side of an image."""
     mirror: bool
     """Mirror half of the crops."""
     turn: bool
@@ -49,7 +51,9 @@ def crop(
 ) -> tuple[np.ndarray, ...]:
     """A crop of every modality, float32 of three channels, then of the mask."""
     low, high = how.scale
-    side = max(1, round(how.side / (low + (high - low) * draws[0])))
+    scale = low + (high - low) * draws[0]
+    scale = max(scale, how.short_side / min(mask.shape))
+    side = max(1, round(how.side / scale))
     window = Window(
         _offset(mask.shape[0], side, draws[1]),
         _offset(mask.shape[1], side, draws[2]),

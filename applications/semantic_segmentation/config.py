@@ -116,6 +116,8 @@ class Config(settings.Settings):
     all as they are."""
     scale: tuple[settings.Positive, settings.Positive] = (0.75, 1.5)
     """Range of the random scale of training images."""
+    short_side: settings.NonNegativeInt = 0
+    """Pixels that the scale leaves at least of an image's short side."""
     cubic: bool = False
     """Resize as published instead of bilinearly: training images bicubically,
     depth to the nearest, and logits bicubically outside training."""
@@ -173,6 +175,7 @@ PRESETS = {
         crop=500,
         resize=0,
         scale=(0.5, 2.0),
+        short_side=350,
         cubic=True,
         jitter=0.0,
         standardize="published",

@@ -153,6 +153,7 @@ def augmentation(config: Config) -> crops.Augmentation:
     return crops.Augmentation(
         side=config.crop,
         scale=config.scale,
+        short_side=config.short_side,
         mirror=config.mirror,
         turn=config.turn,
         jitter=config.jitter,

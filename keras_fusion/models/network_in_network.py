@@ -94,7 +94,8 @@ def network_in_network(
             kernels of the first block's steps start from; `None`: as all.
         deeply_supervised: Boolean, whether to add companion classifiers.
         companion_weight: Float, of the companions' losses at the start; see
-            `keras_fusion.callbacks.CompanionDecay`.
+            `keras_fusion.callbacks.CompanionDecay`. The released nets have no
+            such weight: `1`.
         name: Name of the model.
 
     Returns:
@@ -219,7 +220,14 @@ class Block:
 
 def classify(maps: Tensor, num_classes: int, name: str) -> Tensor:
     flat = keras.layers.Flatten(name=f"{name}_flat")(maps)
-    return keras.layers.Dense(num_classes, dtype="float32", name=name)(flat)
+    # The released nets start from Caffe's Xavier, which counts inputs only.
+    dense = keras.layers.Dense(
+        num_classes,
+        kernel_initializer="lecun_uniform",
+        dtype="float32",
+        name=name,
+    )
+    return dense(flat)
 
 
 def check_arguments(

@@ -130,6 +130,16 @@ def test_scaling_keeps_label_and_image_within_half_a_pixel(config, scale):
         np.testing.assert_allclose(extent, 7 / scale, atol=0.8)
 
 
+def test_a_short_side_is_never_shrunk_below_its_bound(config):
+    third = 1 / 3
+    config = dataclasses.replace(config, crop=4, scale=(third, third))
+    for short_side, scale in ((0, third), (3, third), (HEIGHT // 2, 0.5)):
+        config = dataclasses.replace(config, short_side=short_side)
+        for inputs, _ in batches(config, 3):
+            row = inputs["place"][:, :, 1, 0]
+            np.testing.assert_allclose(row[:, 2] - row[:, 1], 1 / scale, 1e-4)
+
+
 def test_published_crops_are_cubic_and_their_depth_is_the_nearest(rng):
     config = Small(
         modalities=("rgb", "depth"), crop=8, scale=(2.0, 2.0), mirror=False

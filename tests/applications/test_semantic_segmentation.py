@@ -213,6 +213,7 @@ def test_presets_are_settings_that_a_model_can_be_built_from():
     assert published.blocks == (3, 4, 23, 3)
     assert published.stride_on == "3x3" and published.epsilon == 1e-5
     assert published.over_batch and published.cubic
+    assert published.short_side == 350
     rates = [
         model_module.learning_rate_at(epoch, published)
         for epoch in (0, 99, 100, 199, 200, 299)
