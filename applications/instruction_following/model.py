@@ -99,7 +99,8 @@ class RolloutSchedule(keras.callbacks.Callback):
     """Tells an agent that plays episodes which epoch it is.
 
     After the demonstrations its direction head may start anew, as published:
-    what it has learned there it would hardly explore against.
+    what it has learned there it would hardly explore against. With a rate of
+    their own the demonstrations have their own optimizer: then it forgets.
     """
 
     def __init__(self, config: Config) -> None:
@@ -116,6 +117,11 @@ class RolloutSchedule(keras.callbacks.Callback):
                 head.kernel_initializer(head.kernel.shape, head.kernel.dtype)
             )
             head.bias.assign(0 * head.bias)
+        own_optimizer = config.warm_start_rate is not None
+        if own_optimizer and 0 < epoch == config.warm_start:
+            for variable in self.model.optimizer.variables:
+                if variable.name != "learning_rate":
+                    variable.assign(keras.ops.zeros_like(variable))
 
 
 class Distance(keras.callbacks.Callback):

@@ -239,6 +239,23 @@ def test_the_published_warm_start_has_its_rate_and_its_replay():
     assert (config.warm_start_replay, config.memory) == (32, 2000)
 
 
+@pytest.mark.parametrize("rate", [None, 0.01])
+def test_a_warm_start_of_its_own_rate_has_its_own_optimizer(rate):
+    config = prepared(learning="bandit", warm_start=2, warm_start_rate=rate)
+    agent = model_module.build_model(config)
+    optimizer = agent.optimizer
+    optimizer.build(agent.trainable_variables)
+    for variable in optimizer.variables:
+        variable.assign(ops.ones_like(variable))
+    schedule = model_module.RolloutSchedule(config)
+    schedule.set_model(agent)
+    schedule.on_epoch_begin(1)
+    schedule.on_epoch_begin(2)
+    left = {v.name for v in optimizer.variables if numbers(v).any()}
+    assert "learning_rate" in left
+    assert (len(left) == 1) == (rate is not None)
+
+
 def test_a_warm_start_replays_states_of_earlier_episodes(monkeypatch):
     config = prepared(
         learning="bandit", batch_size=1, memory=20, warm_start_replay=8
