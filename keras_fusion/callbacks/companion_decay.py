@@ -13,11 +13,10 @@ class CompanionDecay(keras.callbacks.Callback):
     or with `at_once=True` all of `model.companion_weight` before `epochs`, and
     none from there on. That is how the published networks are trained: a
     quarter of the training with companions, whose learning rate falls (see
-    `keras_fusion.optimizers.InversePowerDecay`), and then without them. The
-    line is ours. As the
-    weight follows from the epoch alone, a training that is resumed with
-    `initial_epoch` goes on as if never stopped. The factor is added to the
-    logs as `companion_factor`.
+    `keras_fusion.optimizers.InversePowerDecay`), and the rest without. The
+    line is ours. As the weight follows from the epoch alone, a training that
+    is resumed with `initial_epoch` goes on as if never stopped. The factor is
+    added to the logs as `companion_factor`.
 
     Args:
         epochs: Integer, the epoch from which on companions have no weight.
