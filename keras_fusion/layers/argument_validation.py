@@ -11,7 +11,6 @@ import keras
 
 from keras_fusion.types import Padding
 from keras_fusion.types import Shape
-from keras_fusion.types import Tensor
 
 
 def check_sizes(**sizes: int) -> None:
@@ -90,10 +89,7 @@ def standardize_data_format(data_format: str | None) -> str:
 def check_modalities(
     layer: keras.layers.Layer, shapes: list[Shape], at_least: int = 2
 ) -> None:
-    """Raises unless `shapes` is a list of at least that many shapes.
-
-    `check_count` then holds calls to as many.
-    """
+    """Raises unless `shapes` is a list of at least that many shapes."""
     is_list = isinstance(shapes, list | tuple) and all(
         isinstance(shape, list | tuple) for shape in shapes
     )
@@ -103,17 +99,6 @@ def check_modalities(
             f"tensor{'s' if at_least > 1 else ''}, one for each modality. "
             f"Received: inputs_shape={shapes}. "
             "Call it as `layer([first, second, ...])`."
-        )
-    layer._built_for = len(shapes)
-
-
-def check_count(layer: keras.layers.Layer, inputs: Sequence[Tensor]) -> None:
-    """Raises unless there are as many modalities as the layer was built for."""
-    if len(inputs) != layer._built_for:
-        raise ValueError(
-            f"`inputs` of {layer.name} must be {layer._built_for} tensors, as "
-            "many as it was built for. "
-            f"Received: {len(inputs)}. Make another layer for these."
         )
 
 

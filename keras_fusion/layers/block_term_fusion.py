@@ -4,7 +4,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.argument_validation import check_count
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
 from keras_fusion.layers.built_dense import built_dense
@@ -146,7 +145,6 @@ class BlockTermFusion(keras.layers.Layer):
         return core
 
     def call(self, inputs: list[Tensor]) -> Tensor:
-        check_count(self, inputs)
         projected = [
             projection(x)
             for projection, x in zip(self.projections, inputs, strict=True)

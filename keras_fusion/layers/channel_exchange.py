@@ -7,7 +7,6 @@ import numpy as np
 from keras import ops
 
 from keras_fusion.layers.argument_validation import check_channels
-from keras_fusion.layers.argument_validation import check_count
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_not_negative
 from keras_fusion.layers.argument_validation import check_same_shape
@@ -190,7 +189,6 @@ class ChannelExchange(keras.layers.Layer):
     def call(
         self, inputs: list[Tensor], training: bool = False
     ) -> list[Tensor]:
-        check_count(self, inputs)
         outputs = self._normalize(inputs, training)
         if len(inputs) > 1 and self.threshold > 0:
             outputs = self._exchange(outputs)

@@ -6,7 +6,6 @@ from typing import TypeAlias
 import keras
 from keras import ops
 
-from keras_fusion.layers.argument_validation import check_count
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
 from keras_fusion.layers.power_normalization import power_normalize
@@ -118,7 +117,6 @@ class CompactBilinearPooling(keras.layers.Layer):
         return 2 * keras.random.randint(shape, 0, 2, dtype, seed) - 1
 
     def call(self, inputs: list[Tensor]) -> Tensor:
-        check_count(self, inputs)
         if inputs[0].shape[0] == 0:
             # PyTorch does not transform nothing.
             return ops.zeros((0, self.units), self.compute_dtype)

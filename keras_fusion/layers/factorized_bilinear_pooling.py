@@ -4,7 +4,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.argument_validation import check_count
 from keras_fusion.layers.argument_validation import check_multiple
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
@@ -120,7 +119,6 @@ class FactorizedBilinearPooling(keras.layers.Layer):
         )
 
     def call(self, inputs: list[Tensor], training: bool = False) -> Tensor:
-        check_count(self, inputs)
         shape = (-1, self.num_blocks, self.units // self.num_blocks, self.rank)
         product = functools.reduce(
             ops.multiply,

@@ -3,7 +3,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.argument_validation import check_count
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
 from keras_fusion.layers.built_dense import built_dense
@@ -100,7 +99,6 @@ class GatedMultimodalUnit(keras.layers.Layer):
         )
 
     def call(self, inputs: list[Tensor]) -> Tensor:
-        check_count(self, inputs)
         proposed = [
             self.activation(proposal(x))
             for proposal, x in zip(self.proposals, inputs, strict=True)

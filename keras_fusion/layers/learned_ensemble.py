@@ -4,7 +4,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_fusion.layers.argument_validation import check_count
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_same_shape
 from keras_fusion.types import Shape
@@ -69,7 +68,6 @@ class LearnedEnsemble(keras.layers.Layer):
         )
 
     def call(self, inputs: list[Tensor]) -> Tensor:
-        check_count(self, inputs)
         if self.stop_gradient:
             inputs = [ops.stop_gradient(x) for x in inputs]
         weights = ops.cast(self._softmax(), self.compute_dtype)

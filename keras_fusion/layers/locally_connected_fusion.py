@@ -5,7 +5,6 @@ import numpy as np
 from keras import ops
 
 from keras_fusion.layers.argument_validation import check_channels
-from keras_fusion.layers.argument_validation import check_count
 from keras_fusion.layers.argument_validation import check_known_sizes
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_same_shape
@@ -117,7 +116,6 @@ class LocallyConnectedFusion(keras.layers.Layer):
             )
 
     def call(self, inputs: list[Tensor]) -> Tensor:
-        check_count(self, inputs)
         weights = ops.unstack(ops.convert_to_tensor(self.kernel), axis=-1)
         outputs = sum(w * x for w, x in zip(weights, inputs, strict=True))
         if self.use_bias:

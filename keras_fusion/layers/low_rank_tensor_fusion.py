@@ -4,7 +4,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.argument_validation import check_count
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
 from keras_fusion.layers.prepend_one import prepend_one
@@ -90,7 +89,6 @@ class LowRankTensorFusion(keras.layers.Layer):
         )
 
     def call(self, inputs: list[Tensor]) -> Tensor:
-        check_count(self, inputs)
         projected = [
             prepend_one(x) @ factor
             for x, factor in zip(inputs, self.factors, strict=True)

@@ -4,7 +4,6 @@ import keras
 from keras import ops
 
 from keras_fusion.layers.argument_validation import check_channels
-from keras_fusion.layers.argument_validation import check_count
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_presence
 from keras_fusion.types import Initializer
@@ -76,7 +75,6 @@ class MissingModalityToken(keras.layers.Layer):
         ]
 
     def call(self, inputs: list[Tensor], presence: Tensor) -> list[Tensor]:
-        check_count(self, inputs)
         presence = ops.cast(presence, "bool")
         outputs = []
         for m, x in enumerate(inputs):

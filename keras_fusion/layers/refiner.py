@@ -10,7 +10,6 @@ import numpy as np
 from keras import ops
 
 from keras_fusion.layers.argument_validation import check_channels
-from keras_fusion.layers.argument_validation import check_count
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_presence
 from keras_fusion.layers.built_dense import built_dense
@@ -179,7 +178,6 @@ class Refiner(keras.layers.Layer):
         presence: Tensor | None = None,
         targets: list[Tensor] | None = None,
     ) -> Tensor:
-        check_count(self, inputs)
         fused = ops.cast(self.fusion(inputs), self.compute_dtype)
         targets = inputs if targets is None else targets
         self.add_loss(self._total_loss(fused, targets, presence))

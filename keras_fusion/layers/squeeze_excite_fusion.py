@@ -4,7 +4,6 @@ import keras
 from keras import ops
 
 from keras_fusion.layers.argument_validation import check_channels
-from keras_fusion.layers.argument_validation import check_count
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.channel_gates import build_excite
@@ -84,7 +83,6 @@ class SqueezeExciteFusion(keras.layers.Layer):
         ]
 
     def call(self, inputs: list[Tensor]) -> list[Tensor]:
-        check_count(self, inputs)
         means = [mean_over_positions(x) for x in inputs]
         hidden = self.squeeze(ops.concatenate(means, axis=-1))
         return [

@@ -4,7 +4,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fusion.layers.argument_validation import check_count
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
 from keras_fusion.layers.prepend_one import prepend_one
@@ -76,7 +75,6 @@ class TensorFusion(keras.layers.Layer):
         )
 
     def call(self, inputs: list[Tensor]) -> Tensor:
-        check_count(self, inputs)
         first, *others = (prepend_one(x) for x in inputs)
         # (batch, products of the features of the other modalities and units)
         output = first @ ops.reshape(self.kernel, (first.shape[-1], -1))

@@ -4,7 +4,6 @@ import keras
 from keras import ops
 
 from keras_fusion.layers.argument_validation import check_channels
-from keras_fusion.layers.argument_validation import check_count
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_multiple
 from keras_fusion.layers.argument_validation import check_ndim
@@ -188,7 +187,6 @@ class TransformerFusion(keras.layers.Layer):
         mask: list[Tensor | None] | None = None,
         inputs_mask: list[Tensor | None] | None = None,
     ) -> Tensor:
-        check_count(self, inputs)
         # Keras hands over the masks of the inputs as `mask` where they are the
         # only tensors of a call, and else as `inputs_mask`.
         masks = mask or inputs_mask or [None] * len(inputs)

@@ -181,23 +181,6 @@ def test_symbolic_eager_and_computed_shapes_agree(case, batch):
     ]
 
 
-# A layer that only drops knows nothing of the modalities that it gets.
-BY_NUMBER = [
-    case
-    for case in CASES
-    if isinstance(case.shapes[0], list) and case.name != "modality_dropout"
-]
-
-
-@pytest.mark.parametrize("case", BY_NUMBER, ids=lambda case: case.name)
-def test_another_number_of_modalities_is_refused(case):
-    layer = built(case)
-    inputs, *others = random_arguments(case)
-    for number in (inputs[:-1], [*inputs, inputs[-1]]):
-        with pytest.raises(ValueError, match="many as it was built for"):
-            layer(number, *others)
-
-
 @every_case
 def test_config_round_trips_and_holds_every_argument(case):
     layer = case.make()
