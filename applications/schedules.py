@@ -19,7 +19,24 @@ def warm_up_and_cosine(epoch: int, epochs: int, rate: float) -> float:
     return rate * warm_up * (1 + math.cos(math.pi * epoch / epochs)) / 2
 
 
-def tenths(epoch: int, epochs: int, rate: float, drops: Sequence[float]):
-    """A rate that falls to a tenth at each of some shares of the training."""
-    passed = sum(epoch / epochs >= drop for drop in drops)
-    return rate * 0.1**passed
+def stages(
+    epoch: int,
+    epochs: int,
+    rate: float,
+    drops: Sequence[float],
+    factors: Sequence[float] = (),
+) -> float:
+    """A rate that falls at each of some shares of the training.
+
+    Args:
+        epoch: Complete epochs, from 0.
+        epochs: Epochs of the whole training.
+        rate: The rate of the first stage.
+        drops: The shares.
+        factors: What it is multiplied by at each; empty: 0.1.
+    """
+    factors = factors or (0.1,) * len(drops)
+    for drop, factor in zip(drops, factors, strict=True):
+        if epoch / epochs >= drop:
+            rate *= factor
+    return rate

@@ -40,12 +40,14 @@ def mean_over_replicas(x: Tensor, axes: list[int]) -> Tensor:
     total = ops.sum(x, axes, keepdims=True)
     sizes = ops.shape(x)
     count = ops.cast(math.prod(sizes[axis] for axis in axes), x.dtype)
-    if replicas() > 1:
-        total, count = _sums_over_replicas([total, count])
+    total, count = sums_over_replicas([total, count])
     return ops.divide_no_nan(total, count)
 
 
-def _sums_over_replicas(values: list[Tensor]) -> list[Tensor]:
+def sums_over_replicas(values: list[Tensor]) -> list[Tensor]:
+    """The sums of all replicas' values of some tensors."""
+    if replicas() == 1:
+        return values
     import tensorflow as tf
 
     context = tf.distribute.get_replica_context()

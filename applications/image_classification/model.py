@@ -1,5 +1,6 @@
 """The network, its losses and its optimizer."""
 
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from applications.image_classification.branches import has_branches
 from applications.image_classification.config import Config
 from applications.settings import select
 from keras_fusion import callbacks as fusion_callbacks
+from keras_fusion import losses
 from keras_fusion import models
 from keras_fusion import optimizers
 
@@ -26,10 +28,7 @@ def build_model(config: Config) -> keras.Model:
         decay_weights(model, config.weight_decay)
     model.compile(
         optimizer=make_optimizer(model, config),
-        loss={
-            name: keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-            for name in model.output
-        },
+        loss={name: LOSSES[config.loss]() for name in model.output},
         metrics={"label": ["accuracy"]},
     )
     return model
@@ -85,6 +84,9 @@ def network_in_network(config: Config) -> keras.Model:
         "deeply_supervised": config.head == "dsn",
         "companion_weight": config.companion_weight,
     }
+    if config.head == "dsn":
+        # As released, and a hinge asks for scores under zero.
+        given["last_activation"] = None
     return models.network_in_network(**sizes | given)
 
 
@@ -113,6 +115,12 @@ def squeeze_excite_inception(config: Config) -> keras.Model:
     )
 
 
+LOSSES = {
+    "crossentropy": functools.partial(
+        keras.losses.SparseCategoricalCrossentropy, from_logits=True
+    ),
+    "squared_hinge": losses.SparseSquaredHinge,
+}
 NETWORKS = {
     "plain": plain,
     "lenet": lenet,
@@ -149,9 +157,10 @@ def make_optimizer(
     return optimizer
 
 
-def rates(model: keras.Model, config: Config) -> dict[str, float]:
+def rates(model: keras.Model, config: Config) -> dict[str, Any]:
     """Factor of each group of weights, those of its layer and of biases."""
     layers = {
+        r"^companion_": config.companion_rate,
         r"^fusion/": config.fusion_rate,
         r"^main_lift_conv/": config.main_rate,
         _last_layer(model): config.classifier_rate,
@@ -162,6 +171,11 @@ def rates(model: keras.Model, config: Config) -> dict[str, float]:
     }
     multipliers |= layers
     multipliers["(bias|beta)$"] = config.bias_rate
+    for pattern, rate in multipliers.items():
+        if "companion" in pattern and config.companion_decay:
+            multipliers[pattern] = optimizers.InversePowerDecay(
+                rate, config.companion_decay
+            )
     paths = [weight.path for weight in model.trainable_weights]
     return {
         pattern: rate
@@ -183,8 +197,12 @@ def _last_layer(model: keras.Model) -> str:
 def learning_rate_at(epoch: int, config: Config) -> float:
     """AdamW: a warm-up of a twentieth, then half a cosine. SGD: in stages."""
     if config.optimizer == "sgd":
-        return schedules.tenths(
-            epoch, config.epochs, config.learning_rate, config.drops
+        return schedules.stages(
+            epoch,
+            config.epochs,
+            config.learning_rate,
+            config.drops,
+            config.drop_factors,
         )
     return schedules.warm_up_and_cosine(
         epoch, config.epochs, config.learning_rate
@@ -200,7 +218,12 @@ def callbacks(
         )
     ]
     if config.head == "dsn":
-        callbacks.append(fusion_callbacks.CompanionDecay(config.epochs))
+        callbacks.append(
+            fusion_callbacks.CompanionDecay(
+                config.companion_epochs or config.epochs,
+                at_once=config.companion_epochs > 0,
+            )
+        )
     if has_branches(config):
         logs = run_dir / "logs" / "fusion"
         callbacks.append(BranchMonitor(batch, config, logs))

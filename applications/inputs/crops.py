@@ -25,6 +25,8 @@ class Augmentation(NamedTuple):
     """Height and width of the crop, in pixels."""
     scale: tuple[float, float]
     """Range of the random scale."""
+    short_side: int
+    """Pixels that it leaves at least of the short side of an image."""
     mirror: bool
     """Mirror half of the crops."""
     turn: bool
@@ -33,6 +35,8 @@ class Augmentation(NamedTuple):
     """Random contrast and brightness of each modality."""
     absence: float
     """Share of crops in which a modality is missing, zero all over."""
+    interpolations: tuple[images.Interpolation, ...]
+    """How each modality is resized."""
 
 
 def num_draws(modalities: int) -> int:
@@ -47,7 +51,9 @@ def crop(
 ) -> tuple[np.ndarray, ...]:
     """A crop of every modality, float32 of three channels, then of the mask."""
     low, high = how.scale
-    side = max(1, round(how.side / (low + (high - low) * draws[0])))
+    scale = low + (high - low) * draws[0]
+    scale = max(scale, how.short_side / min(mask.shape))
+    side = max(1, round(how.side / scale))
     window = Window(
         _offset(mask.shape[0], side, draws[1]),
         _offset(mask.shape[1], side, draws[2]),
@@ -59,7 +65,7 @@ def crop(
         own = draws[COMMON_DRAWS + OWN_DRAWS * index :][:OWN_DRAWS]
         part = modality._replace(image=window.of(modality.image))
         pixels = window.padded(_jittered(part.values(), own, how), mask.shape)
-        pixels = images.resize(pixels, size)
+        pixels = images.resize(pixels, size, how.interpolations[index])
         crops.append(images.three_channels(_oriented(pixels, draws, how)))
     part = window.padded(window.of(mask), mask.shape, masks.IGNORE)
     part = _oriented(masks.resize(part, size), draws, how)

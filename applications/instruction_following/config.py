@@ -73,7 +73,11 @@ class Config(settings.Settings):
     fusion_units: settings.Size = 32
     """Width of the fused map, or rank."""
     fusion_depth: settings.Depth = 1
-    """Levels of the pyramid of "text_convolution"."""
+    """Levels of the pyramid of "text_convolution", 5 as published."""
+    fusion_kernel_size: settings.Size = 3
+    """Of its convolutions, 5 as published."""
+    fusion_released: bool = False
+    """Leave out the normalizations that its released code leaves out."""
     fusion_glimpses: settings.Size = 2
     """Attention maps of "bilinear"."""
     fusion_activate_product: bool = True
@@ -92,6 +96,11 @@ class Config(settings.Settings):
 
     warm_start: settings.NonNegativeInt = 2
     """Epochs of demonstrations before learning from rewards."""
+    warm_start_rate: settings.Positive | None = None
+    """Learning rate of these epochs; None: that of all."""
+    warm_start_replay: settings.NonNegativeInt = 0
+    """Demonstrated states that a step of theirs learns from, drawn from those
+    that `memory` holds; 0: the states of the step's own episodes."""
     reset_direction: bool = True
     """Start the direction head anew after them, as published."""
     shaping: tuple[Literal["distance", "demonstration"], ...] = (
@@ -105,7 +114,7 @@ class Config(settings.Settings):
     """Sum the heads' entropies and count the block of a stop, as published,
     instead of the policy's own entropy and likelihood."""
     memory: settings.Count = 2000
-    """Transitions that "dqn" remembers."""
+    """Transitions that "dqn" and a warm start with replay remember."""
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> "Config":
@@ -169,6 +178,23 @@ PRESETS = {
         joint_units=120,
         published_start=True,
         published_gradient=True,
+        warm_start_rate=1e-3,
+        warm_start_replay=32,
+    ),
+    # The sizes of LINGUNET in Misra et al. 2018 as released, for a map of 32
+    # by 32 cells; in the agent of 2017, where theirs has a goal predicted by
+    # one network and actions by another.
+    "lingunet": Config(
+        learning_rate=1e-3,
+        world="blocks",
+        resolution=128,
+        filters=(128, 64),
+        kernel_sizes=(8, 3),
+        text_units=256,
+        fusion_depth=5,
+        fusion_kernel_size=5,
+        fusion_released=True,
+        goal_weight=1.0,
     ),
     "planner": Config(
         epochs=40,

@@ -14,6 +14,7 @@ from applications.instruction_following import policy
 from applications.instruction_following.batched_world import BatchedWorld
 from applications.instruction_following.config import Config
 from applications.instruction_following.demonstrations import Demonstrations
+from applications.instruction_following.memory import Memory
 from applications.instruction_following.players import PolicyPlayer
 from applications.instruction_following.rewards import LOW_POTENTIAL
 from applications.instruction_following.rewards import Shaping
@@ -109,6 +110,7 @@ class Rollout:
         self.model = model
         self.config = config
         self.epoch = 0
+        self.memory = Memory(config.memory, config.text_length)
         self.scores = tf.function(self._scores, reduce_retracing=True)
 
     def _scores(self, inputs: dict) -> tf.Tensor:
@@ -162,6 +164,13 @@ class Rollout:
                 }
             )
         return joined(transitions)
+
+    def replayed(self, lesson: dict) -> dict[str, np.ndarray]:
+        """Remembers what was demonstrated and draws from all that was."""
+        self.memory.add(lesson)
+        count = min(self.config.warm_start_replay, len(self.memory))
+        order = self.rng().permutation(len(self.memory))
+        return self.memory.at(order[:count])
 
     def chooser(self, world, demonstrations, rng, imitate):
         if imitate:
@@ -230,6 +239,9 @@ class RolloutAgent(PolicyAgent):
         imitate = rollout.epoch < rollout.config.warm_start
         transitions = rollout.episodes(x, values, imitate)
         batch = transitions | self.targets(transitions, values, imitate)
+        config = rollout.config
+        if imitate and config.warm_start_replay and config.learning != "dqn":
+            batch = rollout.replayed(batch)
         return [np.asarray(batch[name], kind) for name, kind in TYPES.items()]
 
     def targets(self, transitions: dict, y: dict, imitate: bool) -> dict:
@@ -269,8 +281,7 @@ class ValueAgent(RolloutAgent):
     """Deep Q-learning: the value of an action is its reward and what follows.
 
     Transitions go into a memory; each step learns from some of them, towards
-    values of a network that is copied now and then. The memory is not kept
-    when training stops and goes on.
+    values of a network that is copied now and then.
     """
 
     def begin(self, config: Config) -> "ValueAgent":
@@ -296,7 +307,6 @@ class ValueAgent(RolloutAgent):
 class ReplayRollout(Rollout):
     def __init__(self, model: keras.Model, config: Config) -> None:
         super().__init__(model, config)
-        self.memory: dict[str, np.ndarray] | None = None
         self.target = keras.models.clone_model(model)
         self.target.set_weights(model.get_weights())
         self.target_values = tf.function(
@@ -321,24 +331,13 @@ class ReplayRollout(Rollout):
 
     def replayed(self, transitions: dict) -> dict[str, np.ndarray]:
         """Adds transitions to the memory and draws a batch from it."""
-        text = transitions["text"]
-        padded = np.zeros((len(text), self.config.text_length), "int32")
-        padded[:, : text.shape[1]] = text
         following = {
             f"next_{name}": np.roll(transitions[name], -1, axis=0)
             for name in ("picture", "previous_direction", "previous_block")
         }
-        new = transitions | {"text": padded} | following
-        if self.memory is not None:
-            new = {
-                name: np.concatenate([self.memory[name], value])
-                for name, value in new.items()
-            }
-        self.memory = {k: v[-self.config.memory :] for k, v in new.items()}
-        rng = self.rng()
-        count = len(self.memory["reward"])
-        rows = rng.integers(count, size=REPLAY_BATCH_SIZE)
-        drawn = {name: value[rows] for name, value in self.memory.items()}
+        self.memory.add(transitions | following)
+        rows = self.rng().integers(len(self.memory), size=REPLAY_BATCH_SIZE)
+        drawn = self.memory.at(rows)
         block, direction = split_action(drawn["action"], self.config.rules)
         ones = np.ones(len(rows))
         return drawn | {

@@ -83,7 +83,13 @@ def _policy(config: Config) -> PolicyAgent:
 
 
 def learning_rate_at(epoch: int, config: Config) -> float:
-    """Constant as published, or warm-up and half a cosine."""
+    """Constant as published, or warm-up and half a cosine.
+
+    Learning from rewards may begin with demonstrations at a rate of their own.
+    """
+    warming = config.learning != "supervised" and epoch < config.warm_start
+    if warming and config.warm_start_rate is not None:
+        return config.warm_start_rate
     if config.published_start or config.learning != "supervised":
         return config.learning_rate
     return warm_up_and_cosine(epoch, config.epochs, config.learning_rate)
@@ -93,7 +99,8 @@ class RolloutSchedule(keras.callbacks.Callback):
     """Tells an agent that plays episodes which epoch it is.
 
     After the demonstrations its direction head may start anew, as published:
-    what it has learned there it would hardly explore against.
+    what it has learned there it would hardly explore against. With a rate of
+    their own the demonstrations have their own optimizer: then it forgets.
     """
 
     def __init__(self, config: Config) -> None:
@@ -110,6 +117,11 @@ class RolloutSchedule(keras.callbacks.Callback):
                 head.kernel_initializer(head.kernel.shape, head.kernel.dtype)
             )
             head.bias.assign(0 * head.bias)
+        own_optimizer = config.warm_start_rate is not None
+        if own_optimizer and 0 < epoch == config.warm_start:
+            for variable in self.model.optimizer.variables:
+                if variable.name != "learning_rate":
+                    variable.assign(keras.ops.zeros_like(variable))
 
 
 class Distance(keras.callbacks.Callback):

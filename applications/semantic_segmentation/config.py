@@ -59,6 +59,9 @@ class Config(settings.Settings):
     """Weight of the L1 penalty on the scales that may die."""
     penalized_only: bool = False
     """Exchange only channels that are under the penalty."""
+    gate_ratio: settings.Count = 16
+    """Channels of all modalities for each hidden unit of the gates of
+    "squeeze_excite"."""
     gamma: settings.Positive = 1.0
     """Scales of exchangeable channels start between 0 and this, evenly."""
     frozen_statistics: bool = False
@@ -88,10 +91,16 @@ class Config(settings.Settings):
     dropout: settings.Share = 0.1
     """Share dropped from the coarsest maps and before the classifier."""
     pretrained: Literal["nothing", "imagenet"] = "nothing"
-    """Start of the encoder; "imagenet" downloads the weights once."""
+    """Start of the encoder; "imagenet" downloads Keras's weights once for a
+    stride on 1x1, and reads `encoder_weights` for one on 3x3."""
+    encoder_weights: str | None = None
+    """File of numpy.savez with a ResNet's arrays by torchvision's names."""
 
     dice: settings.NonNegative = 1.0
     """Weight of the Dice loss beside the cross-entropy."""
+    over_batch: bool = False
+    """Cross-entropy as a mean over the labeled pixels of the batch, as
+    published, instead of each image's."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW with a cosine schedule, or SGD in three stages, as published."""
     weight_decay: settings.NonNegative = 1e-4
@@ -110,6 +119,11 @@ class Config(settings.Settings):
     all as they are."""
     scale: tuple[settings.Positive, settings.Positive] = (0.75, 1.5)
     """Range of the random scale of training images."""
+    short_side: settings.NonNegativeInt = 0
+    """Pixels that the scale leaves at least of an image's short side."""
+    cubic: bool = False
+    """Resize as published instead of bilinearly: training images bicubically,
+    depth to the nearest, and logits bicubically outside training."""
     mirror: bool = True
     """Mirror half of the training images."""
     turn: bool = False
@@ -154,8 +168,7 @@ PRESETS = {
         frozen_statistics=True,
         blocks=(3, 4, 23, 3),
         width=64,
-        stride_on="1x1",
-        epsilon=1.001e-5,
+        epsilon=1e-5,
         decoder_width=256,
         units_in=2,
         units_out=3,
@@ -163,6 +176,7 @@ PRESETS = {
         dropout=0.5,
         pretrained="imagenet",
         dice=0.0,
+        over_batch=True,
         optimizer="sgd",
         weight_decay=1e-5,
         encoder_rate=1 / 6,
@@ -170,6 +184,8 @@ PRESETS = {
         crop=500,
         resize=0,
         scale=(0.5, 2.0),
+        short_side=350,
+        cubic=True,
         jitter=0.0,
         standardize="published",
     ),

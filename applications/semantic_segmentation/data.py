@@ -192,11 +192,21 @@ def augmentation(config: Config) -> crops.Augmentation:
     return crops.Augmentation(
         side=config.crop,
         scale=config.scale,
+        short_side=config.short_side,
         mirror=config.mirror,
         turn=config.turn,
         jitter=config.jitter,
         absence=config.modality_dropout,
+        interpolations=tuple(
+            _interpolation(name, config) for name in config.modalities
+        ),
     )
+
+
+def _interpolation(name: str, config: Config) -> images.Interpolation:
+    if not config.cubic:
+        return "bilinear"
+    return "nearest" if name == "depth" else "cubic"
 
 
 def _normalized(

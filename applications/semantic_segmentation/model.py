@@ -5,9 +5,9 @@ from typing import Any
 
 import keras
 
-from applications.inputs.image import IMAGENET_DEVIATION
 from applications.inputs.mask import IGNORE
 from applications.schedules import warm_up_and_cosine
+from applications.semantic_segmentation import imagenet
 from applications.semantic_segmentation.config import Config
 from applications.semantic_segmentation.config import output_names
 from applications.settings import select
@@ -19,12 +19,10 @@ from keras_fusion import optimizers
 ENSEMBLE = "ensemble_weights/alpha"
 # RefineNet's layers in front of the decoder are named for these.
 ENCODER = r"^(stem|stage\d)"
-IMAGENET = {
-    (3, 4, 6, 3): "ResNet50",
-    (3, 4, 23, 3): "ResNet101",
-    (3, 8, 36, 3): "ResNet152",
-}
-STAGES = (1.0, 1.5 / 3, 0.7 / 3)
+# Of SGD, in thirds of the training: what the learning rates of the decoder
+# and of the encoder start with is multiplied by.
+DECODER_STAGES = (1.0, 1.5 / 3, 0.7 / 3)
+ENCODER_STAGES = (1.0, 2.5 / 5, 1.0 / 5)
 CLIPNORM = 5.0
 
 
@@ -38,13 +36,15 @@ def build_model(config: Config) -> keras.Model:
         )
     )
     if config.pretrained == "imagenet":
-        start_from(imagenet_resnet(config), model)
+        imagenet.start(model, config)
     names = output_names(config)
     model.compile(
         optimizer=make_optimizer(config),
         loss={
             name: losses.SparseCrossentropyAndDice(
-                dice_weight=config.dice, ignore_class=IGNORE
+                dice_weight=config.dice,
+                ignore_class=IGNORE,
+                over_batch=config.over_batch,
             )
             for name in names
         },
@@ -62,41 +62,8 @@ def build_model(config: Config) -> keras.Model:
     return model
 
 
-def start_from(source: keras.Model, model: keras.Model) -> None:
-    """Loads an encoder whose images come as this task standardizes them.
-
-    The source wants blue, green, red, from 0 to 255 less their means; here
-    come red, green, blue, less their means and over their deviations.
-    """
-    models.load_imagenet_encoder(model, source)
-    stem = model.get_layer("stem_conv")
-    deviation = 255 * IMAGENET_DEVIATION.reshape(3, 1)
-    stem.kernel.assign(stem.kernel[:, :, ::-1] * deviation)
-
-
-def imagenet_resnet(config: Config) -> keras.Model:
-    """The ResNet of `keras.applications` with as many blocks, downloaded."""
-    if config.blocks not in IMAGENET:
-        raise ValueError(
-            "ImageNet weights exist for --blocks "
-            f"{', or '.join(' '.join(map(str, b)) for b in IMAGENET)}; "
-            f"received {' '.join(map(str, config.blocks))}"
-        )
-    builder = getattr(keras.applications, IMAGENET[config.blocks])
-    try:
-        return builder(include_top=False, weights="imagenet")
-    except Exception as error:
-        raise ValueError(
-            f"the ImageNet weights cannot be downloaded ({error}); put them "
-            "into the folder that keras.applications uses, or train with "
-            "--pretrained nothing"
-        ) from error
-
-
 def make_optimizer(config: Config) -> keras.optimizers.Optimizer:
-    multipliers = {ENCODER: config.encoder_rate}
-    if len(output_names(config)) > 1:
-        multipliers[ENSEMBLE] = config.ensemble_rate
+    multipliers = multipliers_at(0, config)
     if config.optimizer == "sgd":
         return optimizers.MultiRateSGD(
             config.learning_rate,
@@ -115,19 +82,59 @@ def make_optimizer(config: Config) -> keras.optimizers.Optimizer:
 def learning_rate_at(epoch: int, config: Config) -> float:
     """AdamW: a warm-up of a twentieth, then half a cosine. SGD: three stages.
 
-    The published stages are 3e-3, 1.5e-3 and 7e-4 for the decoder. They
-    re-create the optimizer, and so forget its momentum; this one keeps it.
+    The published stages are 3e-3, 1.5e-3 and 7e-4 for the decoder.
     """
     if config.optimizer == "sgd":
-        return config.learning_rate * STAGES[3 * epoch // config.epochs]
+        return config.learning_rate * DECODER_STAGES[stage(epoch, config)]
     return warm_up_and_cosine(epoch, config.epochs, config.learning_rate)
+
+
+def multipliers_at(epoch: int, config: Config) -> dict[str, float]:
+    """Factors on the learning rate for the weights that have their own.
+
+    With SGD the encoder has stages of its own, as published: 5e-4, 2.5e-4 and
+    1e-4, so that its factor falls from 1/6 to 1/7 in the last.
+    """
+    encoder = config.encoder_rate
+    if config.optimizer == "sgd":
+        number = stage(epoch, config)
+        encoder *= ENCODER_STAGES[number] / DECODER_STAGES[number]
+    multipliers = {ENCODER: encoder}
+    if len(output_names(config)) > 1:
+        multipliers[ENSEMBLE] = config.ensemble_rate
+    return multipliers
+
+
+def stage(epoch: int, config: Config) -> int:
+    return 3 * epoch // config.epochs
+
+
+class Stages(keras.callbacks.Callback):
+    """Begins each stage of SGD with its factors and without momentum."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        optimizer = self.model.optimizer
+        multipliers = multipliers_at(epoch, self.config)
+        if multipliers != optimizer.multipliers:
+            optimizer.change_multipliers(multipliers)
+            self.model.make_train_function(force=True)
+        before = stage(max(0, epoch - 1), self.config)
+        if stage(epoch, self.config) > before:
+            for velocity in optimizer.momentums:
+                velocity.assign(keras.ops.zeros_like(velocity))
 
 
 def callbacks(
     config: Config, batch: Any, run_dir: Path
 ) -> list[keras.callbacks.Callback]:
     logs = run_dir / "logs" / "fusion"
+    stages = [Stages(config)] if config.optimizer == "sgd" else []
     return [
+        *stages,
         keras.callbacks.LearningRateScheduler(
             lambda epoch: learning_rate_at(epoch, config)
         ),

@@ -19,12 +19,15 @@ def space(hp):
         shrinkage = hp.Float(
             "l1_times_rate", 4e-8, 4e-6, sampling="log", default=4e-7
         )
+    with hp.conditional_scope("fusion", with_argument("gate_ratio")):
+        ratio = hp.Choice("gate_ratio", [2, 4, 8, 16], default=16)
     chosen = tuple(n for n, used in enumerate(stages, start=1) if used)
     return {
         "learning_rate": rate,
         "fusion": fusion,
         "exchange_stages": None if stages[0] is None else chosen,
         "threshold": threshold,
+        "gate_ratio": ratio,
         "l1": None if shrinkage is None else shrinkage / rate,
     }
 

@@ -10,14 +10,18 @@ class CompanionDecay(keras.callbacks.Callback):
 
         model.companion_weight * (1 - e / epochs)
 
-    A line is ours: the published networks decay the learning rate of their
-    companions and go on without them after a quarter of the training. As the
-    weight follows from the epoch alone, a training that is resumed with
-    `initial_epoch` goes on as if never stopped. The factor is added to the
-    logs as `companion_factor`.
+    or with `at_once=True` all of `model.companion_weight` before `epochs`, and
+    none from there on. That is how the published networks are trained: a
+    quarter of the training with companions, whose learning rate falls (see
+    `keras_fusion.optimizers.InversePowerDecay`), and the rest without. The
+    line is ours. As the weight follows from the epoch alone, a training that
+    is resumed with `initial_epoch` goes on as if never stopped. The factor is
+    added to the logs as `companion_factor`.
 
     Args:
         epochs: Integer, the epoch from which on companions have no weight.
+        at_once: Boolean. Whether they have all of it before. Defaults to
+            `False`.
 
     Raises:
         ValueError: If the model has no companions.
@@ -38,9 +42,10 @@ class CompanionDecay(keras.callbacks.Callback):
     [1.0, 0.5, 0.0]
     """
 
-    def __init__(self, epochs: int) -> None:
+    def __init__(self, epochs: int, at_once: bool = False) -> None:
         super().__init__()
         self.epochs = epochs
+        self.at_once = at_once
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if not hasattr(self.model, "companion_factor"):
@@ -53,6 +58,8 @@ class CompanionDecay(keras.callbacks.Callback):
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
         factor = max(0.0, 1 - epoch / self.epochs)
+        if self.at_once and factor:
+            factor = 1.0
         self.model.companion_factor.assign(factor)
 
     def on_epoch_end(

@@ -17,8 +17,8 @@ class LingUNet(keras.layers.Layer):
     """Filters a pyramid of maps by text, then brings it back to full size.
 
     The map shrinks level by level; every level is filtered by 1x1 kernels
-    made from its own part `t[j]` of the text vector; and the filtered levels
-    are joined again from the smallest to the largest:
+    made from the text vector, or from its own part `t[j]`; and the filtered
+    levels are joined again from the smallest to the largest:
 
         F[j] = norm(leaky_relu(convolution(F[j - 1])))       j = 1 ... depth
         G[j] = text convolution of F[j] by t[j]
@@ -27,13 +27,18 @@ class LingUNet(keras.layers.Layer):
         output = H[1]
 
     where `norm` makes each channel of each sample zero mean and unit variance.
+    So says the paper. Its released code, which is the default here, leaves out
+    the `norm` of `F[depth]` and `H[depth]`, so that the smallest level may be
+    one pixel, and both `norm` and `leaky_relu` of the output.
+
     To find a goal pixel, put a dense layer with one unit and a softmax over
     the pixels behind; position channels in the input tell positions apart.
 
-    With C channels of the map, F filters, kernel size k, T text features in
-    all and depth m, the layer has `k * k * F * (C + (3 * m - 2) * F)
-    + (T + m) * F * F + 6 * m * F` weights, and with the whole text at each
-    level `(T + 1) * m * F * F` in place of the second term.
+    With C channels of the map, F filters, kernel size k, T text features and
+    depth m, the layer has `k * k * F * (C + (3 * m - 2) * F)
+    + (T + 1) * m * F * F + 2 * m * F` weights. With the text in parts the
+    second term is `(T + m) * F * F`; with `released=False` the third is
+    `6 * m * F`.
 
     Args:
         filters: Integer, channels of all levels and of the output. Defaults
@@ -42,9 +47,15 @@ class LingUNet(keras.layers.Layer):
             published.
         kernel_size: Integer, size of the kernels that shrink and widen maps.
             Defaults to `5`, as published.
-        strides: Integer, how much each level shrinks. Defaults to `2`.
+        strides: Integer, how much each level shrinks. Defaults to `2`, as
+            published.
         split_conditioning: Boolean. Whether each level reads its own part of
-            the text vector, instead of the whole. Defaults to `True`.
+            the text vector, as in the paper, instead of the whole. Defaults
+            to `False`, as released.
+        released: Boolean. Whether to leave out what the released code leaves
+            out; its `leaky_relu` has the slope 0.01, and its `norm` learns
+            nothing. With `False` the slope is 0.2, and each `norm` learns a
+            scale and a shift. Defaults to `True`.
         dropout: Float, rate of the dropout of the smallest level. Defaults to
             `0.5`, as published.
         seed: Integer or `None`, seed of the dropout.
@@ -63,22 +74,22 @@ class LingUNet(keras.layers.Layer):
 
     Raises:
         ValueError: If a tensor has another number of axes, if channels or
-            features are unknown, if the text cannot be split evenly, or if the
-            smallest level would be one pixel, which `norm` makes zero.
+            features are unknown, if the text cannot be split evenly, or if a
+            level with a `norm` would be one pixel, which it makes zero.
 
     Example:
 
-    >>> layer = keras_fusion.layers.LingUNet(filters=8, depth=2)
-    >>> maps = keras.random.normal((2, 9, 7, 3), seed=0)
-    >>> text = keras.random.normal((2, 10), seed=0)
-    >>> tuple(layer(maps, text).shape)
-    (2, 9, 7, 8)
+    >>> layer = keras_fusion.layers.LingUNet()
+    >>> maps = keras.random.normal((2, 32, 32, 64), seed=0)
+    >>> text = keras.random.normal((2, 256), seed=0)
+    >>> tuple(layer(maps, text).shape), layer.count_params()
+    ((2, 32, 32, 32), 1700160)
 
     Reference:
 
-    - [Misra et al., 2018](https://arxiv.org/abs/1809.00786), LINGUNET, as its
-      text defines it: the released code leaves out a few normalizations and
-      activations.
+    - [Misra et al., 2018](https://arxiv.org/abs/1809.00786), LINGUNET. Its
+      released code has 16 filters in the last deconvolution but one and one in
+      the last, the goal's logit; here all have as many.
     """
 
     def __init__(
@@ -87,7 +98,8 @@ class LingUNet(keras.layers.Layer):
         depth: int = 5,
         kernel_size: int = 5,
         strides: int = 2,
-        split_conditioning: bool = True,
+        split_conditioning: bool = False,
+        released: bool = True,
         dropout: float = 0.5,
         seed: int | None = None,
         **kwargs: Any,
@@ -104,6 +116,7 @@ class LingUNet(keras.layers.Layer):
         self.kernel_size = kernel_size
         self.strides = strides
         self.split_conditioning = split_conditioning
+        self.released = released
         self.dropout = dropout
         self.seed = seed
 
@@ -118,35 +131,17 @@ class LingUNet(keras.layers.Layer):
                 "into equal parts, one for each level. Received: "
                 f"conditioning_shape={tuple(conditioning_shape)}, "
                 f"depth={self.depth}. "
-                "Change one of them, or pass `split_conditioning=False`."
+                "Change one of them, or leave `split_conditioning` out."
             )
         part = features // self.depth if self.split_conditioning else features
 
-        self.shrink: list[keras.layers.Conv2D] = []
-        self.shrink_norms: list[keras.layers.GroupNormalization] = []
+        self.shrink: list[keras.layers.Layer] = []
+        self.shrink_norms: list[keras.layers.Layer] = []
         self.text: list[TextConvolution] = []
-        self.widen: list[keras.layers.Conv2DTranspose] = []
-        self.widen_norms: list[keras.layers.GroupNormalization] = []
+        self.widen: list[keras.layers.Layer] = []
+        self.widen_norms: list[keras.layers.Layer] = []
         for level in range(self.depth):
-            width = self.filters if level else channels
-            self._add(
-                self.shrink, keras.layers.Conv2D, f"shrink_{level}", width
-            )
-            self._add_norm(self.shrink_norms, f"shrink_norm_{level}")
-            text = TextConvolution(
-                self.filters, dtype=self.dtype_policy, name=f"text_{level}"
-            )
-            text.build((None, None, None, self.filters), (None, part))
-            self.text.append(text)
-            smallest = level == self.depth - 1
-            width = self.filters if smallest else 2 * self.filters
-            self._add(
-                self.widen,
-                keras.layers.Conv2DTranspose,
-                f"widen_{level}",
-                width,
-            )
-            self._add_norm(self.widen_norms, f"widen_norm_{level}")
+            self._add_level(level, channels, part)
         self.dropouts = keras.layers.Dropout(
             self.dropout,
             seed=self.seed,
@@ -154,17 +149,44 @@ class LingUNet(keras.layers.Layer):
             name="dropout",
         )
 
+    def _add_level(self, level: int, channels: int, features: int) -> None:
+        smallest = level == self.depth - 1
+        self._add(
+            self.shrink,
+            keras.layers.Conv2D,
+            f"shrink_{level}",
+            self.filters if level else channels,
+        )
+        self._add_norm(self.shrink_norms, f"shrink_norm_{level}", not smallest)
+        text = TextConvolution(
+            self.filters, dtype=self.dtype_policy, name=f"text_{level}"
+        )
+        text.build((None, None, None, self.filters), (None, features))
+        self.text.append(text)
+        self._add(
+            self.widen,
+            keras.layers.Conv2DTranspose,
+            f"widen_{level}",
+            self.filters if smallest else 2 * self.filters,
+        )
+        self._add_norm(
+            self.widen_norms, f"widen_norm_{level}", 0 < level and not smallest
+        )
+
     def _check_smallest(self, inputs_shape: Shape) -> None:
+        """Of the levels that are normalized."""
+        levels = self.depth - 1 if self.released else self.depth
         shrunk = [
-            None if size is None else -(-size // self.strides**self.depth)
+            None if size is None else -(-size // self.strides**levels)
             for size in inputs_shape[1:3]
         ]
-        if shrunk == [1, 1]:
+        if levels and shrunk == [1, 1]:
             raise ValueError(
-                f"`inputs` of {self.name} must not shrink to one pixel, whose "
-                "normalization is zero. Received: "
+                f"`inputs` of {self.name} must not be one pixel behind "
+                f"{levels} levels, as its normalization is zero. Received: "
                 f"inputs_shape={tuple(inputs_shape)}, depth={self.depth}, "
-                f"strides={self.strides}. Lower `depth` or `strides`."
+                f"strides={self.strides}, released={self.released}. "
+                "Lower `depth` or `strides`."
             )
 
     def _add(
@@ -186,10 +208,22 @@ class LingUNet(keras.layers.Layer):
         layer.build((None, None, None, width))
         layers.append(layer)
 
-    def _add_norm(self, layers: list[keras.layers.Layer], name: str) -> None:
-        layer = keras.layers.GroupNormalization(
-            groups=self.filters, dtype=self.dtype_policy, name=name
-        )
+    def _add_norm(
+        self, layers: list[keras.layers.Layer], name: str, in_release: bool
+    ) -> None:
+        settings = {"dtype": self.dtype_policy, "name": name}
+        if not self.released:
+            layer = keras.layers.GroupNormalization(self.filters, **settings)
+        elif in_release:
+            layer = keras.layers.GroupNormalization(
+                self.filters,
+                epsilon=1e-5,
+                center=False,
+                scale=False,
+                **settings,
+            )
+        else:
+            layer = keras.layers.Identity(**settings)
         layer.build((None, None, None, self.filters))
         layers.append(layer)
 
@@ -208,7 +242,7 @@ class LingUNet(keras.layers.Layer):
             self.shrink, self.shrink_norms, self.text, parts, strict=True
         ):
             sizes.append(ops.shape(maps)[1:3])
-            maps = norm(ops.leaky_relu(shrink(maps)))
+            maps = norm(self._bend(shrink(maps)))
             filtered.append(text(maps, part))
 
         joined = self.dropouts(filtered[-1], training=training)
@@ -218,8 +252,12 @@ class LingUNet(keras.layers.Layer):
             height, width = sizes[level]
             # Levels of odd size were rounded up.
             joined = self.widen[level](joined)[:, :height, :width]
-            joined = self.widen_norms[level](ops.leaky_relu(joined))
+            if level or not self.released:
+                joined = self.widen_norms[level](self._bend(joined))
         return joined
+
+    def _bend(self, maps: Tensor) -> Tensor:
+        return ops.leaky_relu(maps, 0.01 if self.released else 0.2)
 
     def compute_output_shape(
         self, inputs_shape: Shape, conditioning_shape: Shape
@@ -234,6 +272,7 @@ class LingUNet(keras.layers.Layer):
             "kernel_size": self.kernel_size,
             "strides": self.strides,
             "split_conditioning": self.split_conditioning,
+            "released": self.released,
             "dropout": self.dropout,
             "seed": self.seed,
         }

@@ -39,8 +39,8 @@ class MLPConv(keras.layers.Layer):
         activation: Activation of all steps but the last. Defaults to
             `"relu"`.
         last_activation: Activation of the last step. Defaults to `"relu"`.
-        kernel_initializer: Initializer of all kernels. Defaults to
-            `"glorot_uniform"`.
+        kernel_initializer: Initializer of all kernels, or a sequence of them,
+            one for the kernel of each step. Defaults to `"glorot_uniform"`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
 
@@ -56,7 +56,8 @@ class MLPConv(keras.layers.Layer):
         filters[-1], new_height, new_width)`.
 
     Raises:
-        ValueError: If `filters` is empty.
+        ValueError: If `filters` is empty, or if there is another number of
+            initializers.
 
     Example:
 
@@ -81,7 +82,8 @@ class MLPConv(keras.layers.Layer):
         padding: str = "same",
         activation: Activation = "relu",
         last_activation: Activation = "relu",
-        kernel_initializer: Initializer = "glorot_uniform",
+        kernel_initializer: Initializer
+        | Sequence[Initializer] = "glorot_uniform",
         data_format: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -97,12 +99,21 @@ class MLPConv(keras.layers.Layer):
         self.padding = padding
         self.activation = keras.activations.get(activation)
         self.last_activation = keras.activations.get(last_activation)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        if isinstance(kernel_initializer, (list, tuple)):
+            check_one_for_each(filters, kernel_initializer)
+            self.kernel_initializer = [
+                keras.initializers.get(each) for each in kernel_initializer
+            ]
+        else:
+            self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.data_format = data_format or keras.config.image_data_format()
         self.steps = [self._make_step(step) for step in range(len(filters))]
 
     def _make_step(self, step: int) -> keras.layers.Conv2D:
         first, last = step == 0, step == len(self.filters) - 1
+        initializer = self.kernel_initializer
+        if isinstance(initializer, list):
+            initializer = initializer[step]
         return keras.layers.Conv2D(
             self.filters[step],
             self.kernel_size if first else 1,
@@ -111,9 +122,7 @@ class MLPConv(keras.layers.Layer):
             data_format=self.data_format,
             activation=self.last_activation if last else self.activation,
             # A copy: one without a seed would draw all kernels alike.
-            kernel_initializer=keras.initializers.serialize(
-                self.kernel_initializer
-            ),
+            kernel_initializer=keras.initializers.serialize(initializer),
             dtype=self.dtype_policy,
             name=f"step_{step}",
         )
@@ -151,8 +160,23 @@ class MLPConv(keras.layers.Layer):
             "last_activation": keras.activations.serialize(
                 self.last_activation
             ),
-            "kernel_initializer": keras.initializers.serialize(
-                self.kernel_initializer
-            ),
+            "kernel_initializer": self._serialized_initializers(),
             "data_format": self.data_format,
         }
+
+    def _serialized_initializers(self) -> Any:
+        if isinstance(self.kernel_initializer, list):
+            return list(
+                map(keras.initializers.serialize, self.kernel_initializer)
+            )
+        return keras.initializers.serialize(self.kernel_initializer)
+
+
+def check_one_for_each(
+    filters: Sequence[int], initializers: Sequence[Initializer]
+) -> None:
+    if len(initializers) != len(filters):
+        raise ValueError(
+            "`kernel_initializer` must be one for all steps, or one for each. "
+            f"Received: {len(initializers)} for filters={filters}"
+        )

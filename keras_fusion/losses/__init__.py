@@ -10,6 +10,7 @@ from keras_fusion.losses.refiner_multi_similarity_loss import (
 from keras_fusion.losses.sparse_crossentropy_and_dice import (
     SparseCrossentropyAndDice,
 )
+from keras_fusion.losses.sparse_squared_hinge import SparseSquaredHinge
 
 __all__ = [
     "MaximumMeanDiscrepancy",
@@ -18,4 +19,5 @@ __all__ = [
     "RefinerCosineLoss",
     "RefinerMultiSimilarityLoss",
     "SparseCrossentropyAndDice",
+    "SparseSquaredHinge",
 ]

@@ -23,6 +23,9 @@ class RetrievalFScore(keras.metrics.Mean):
     equal scores the wrong candidates come first, and NaN comes last. Where
     there are fewer than `k` candidates, `k` is their number.
 
+    Papers that print F-scores of retrieval cut their lists in ways of their
+    own, or do not say how (Kiros et al., 2014, do not): do not compare.
+
     Args:
         k: Integer, at least 1. Defaults to `10`.
         name: String. Defaults to `"f_score_at_"` and `k`.

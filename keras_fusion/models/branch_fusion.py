@@ -8,8 +8,23 @@ from keras_fusion.layers import SqueezeExciteFusion
 from keras_fusion.models.branch_layers import channel_axis
 from keras_fusion.types import Tensor
 
+
+@dataclasses.dataclass(frozen=True)
+class BranchFusionSettings:
+    """What the fusions of branches have to be told.
+
+    Attributes:
+        stages: Numbers from 1 of the stages behind which gates stand.
+        gate_ratio: Channels of all branches for each hidden unit of a gate.
+    """
+
+    stages: Collection[int]
+    gate_ratio: int
+
+
 Fuse = Callable[
-    [list[Tensor], int, Collection[int]], tuple[list[Tensor], list[Tensor]]
+    [list[Tensor], int, BranchFusionSettings],
+    tuple[list[Tensor], list[Tensor]],
 ]
 
 
@@ -24,8 +39,8 @@ class BranchFusion:
         description: What happens, in one line.
         fuse: Function that is called behind every stage of the encoder with
             the list of branches, the stage's number from 1 and
-            `exchange_stages`. It returns the branches for the next stage and
-            the list of maps for the decoder.
+            `BranchFusionSettings`. It returns the branches for the next stage
+            and the list of maps for the decoder.
         joins: Boolean, whether the decoder gets the maps of one branch in
             place of as many as there are modalities.
         exchanges: Boolean, whether the normalizations behind the encoder's
@@ -53,13 +68,13 @@ class BranchFusion:
 
 
 def separate(
-    branches: list[Tensor], stage: int, stages: Collection[int]
+    branches: list[Tensor], stage: int, settings: BranchFusionSettings
 ) -> tuple[list[Tensor], list[Tensor]]:
     return branches, branches
 
 
 def concatenation(
-    branches: list[Tensor], stage: int, stages: Collection[int]
+    branches: list[Tensor], stage: int, settings: BranchFusionSettings
 ) -> tuple[list[Tensor], list[Tensor]]:
     axis = channel_axis()
     wide = keras.layers.Concatenate(axis, name=f"stage{stage}_concatenate")
@@ -70,18 +85,20 @@ def concatenation(
 
 
 def addition(
-    branches: list[Tensor], stage: int, stages: Collection[int]
+    branches: list[Tensor], stage: int, settings: BranchFusionSettings
 ) -> tuple[list[Tensor], list[Tensor]]:
     total = keras.layers.Add(name=f"stage{stage}_sum")
     return branches, [total(branches)]
 
 
 def squeeze_excite_gates(
-    branches: list[Tensor], stage: int, stages: Collection[int]
+    branches: list[Tensor], stage: int, settings: BranchFusionSettings
 ) -> tuple[list[Tensor], list[Tensor]]:
-    if stage in stages:
+    if stage in settings.stages:
         gates = SqueezeExciteFusion(
-            axis=channel_axis(), name=f"stage{stage}_gates"
+            ratio=settings.gate_ratio,
+            axis=channel_axis(),
+            name=f"stage{stage}_gates",
         )
         branches = gates(branches)
     return branches, branches
@@ -114,7 +131,7 @@ BRANCH_FUSIONS: dict[str, BranchFusion] = {
             "squeeze_excite",
             "channels of every branch are gated by all branches",
             squeeze_excite_gates,
-            arguments=("exchange_stages",),
+            arguments=("exchange_stages", "gate_ratio"),
         ),
     )
 }

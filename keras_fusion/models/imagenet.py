@@ -1,36 +1,53 @@
 import re
+from collections.abc import Mapping
 
 import keras
 import numpy as np
-from keras import ops
 
-CONVOLUTION = re.compile(r"conv(\d+)_block(\d+)_(\d)_conv")
+from keras_fusion.models.imagenet_sources import Source
+from keras_fusion.models.imagenet_sources import layers_by_name
+from keras_fusion.models.imagenet_sources import of_keras
+from keras_fusion.models.imagenet_sources import of_torchvision
+from keras_fusion.types import Tensor
 
 
-def load_imagenet_encoder(model: keras.Model, source: keras.Model) -> None:
-    """Starts the encoder of a model from a `keras.applications` ResNet.
+def load_imagenet_encoder(
+    model: keras.Model, source: keras.Model | Mapping[str, Tensor]
+) -> None:
+    """Starts the encoder of a model from a ResNet that knows ImageNet.
 
     Copies every convolution, and every normalization into all modalities:
-    scale, shift and moving statistics. The source's convolutions have
-    biases and the model's have none, so they are taken off the means of the
-    normalizations behind them, which is the same as long as these use their
-    moving statistics. The decoder stays as it is.
+    scale, shift and moving statistics. The decoder stays as it is. If all
+    images are preprocessed as the source wants them, each branch then
+    computes the source's features. There are two kinds of sources:
 
-    If all images are preprocessed as the source wants them, each branch then
-    computes the source's features. The weights that Keras publishes for
-    ResNet 50, 101 and 152 want channels in the order blue, green, red, from 0
-    to 255 less 103.939, 116.779 and 123.68, without further scaling: what
-    `keras.applications.resnet.preprocess_input` makes of RGB images. Other
-    modalities should be brought to a similar range.
+    - A ResNet of `keras.applications`. It halves the resolution in the first
+      1x1 convolution of a stage. Its convolutions have biases and the
+      model's have none, so they are taken off the means of the normalizations
+      behind them, which is the same as long as these use their moving
+      statistics. The weights that Keras publishes for ResNet 50, 101 and 152
+      want channels in the order blue, green, red, from 0 to 255 less 103.939,
+      116.779 and 123.68, without further scaling: what
+      `keras.applications.resnet.preprocess_input` makes of RGB images.
+    - The arrays of a ResNet of torchvision, by the names of its
+      `state_dict()`. It halves the resolution in the 3x3 convolution, as the
+      published networks do. Its weights want RGB images from 0 to 1, less
+      ImageNet's means and over its deviations.
+
+    Other modalities should be brought to a similar range.
 
     Args:
         model: Keras model made by `refinenet` with the layout of the source:
-            `stride_on="1x1"`, `epsilon=1.001e-5`, `width=64`, images of 3
-            channels, and `blocks` of `(3, 4, 6, 3)` for `ResNet50`,
-            `(3, 4, 23, 3)` for `ResNet101`, `(3, 8, 36, 3)` for `ResNet152`.
-            With `frozen_statistics=True` training keeps the statistics.
+            `stride_on="1x1"` and `epsilon=1.001e-5` for `keras.applications`,
+            `stride_on="3x3"` and `epsilon=1e-5` for torchvision; `width=64`,
+            images of 3 channels, and `blocks` of `(3, 4, 6, 3)` for
+            `ResNet50`, `(3, 4, 23, 3)` for `ResNet101`, `(3, 8, 36, 3)` for
+            `ResNet152`. With `frozen_statistics=True` training keeps the
+            statistics.
         source: Keras model, one of these, with or without its top; of the
-            first version, not `ResNet50V2` and the like.
+            first version, not `ResNet50V2` and the like. Or a dict from
+            torchvision's names to arrays, of a file of `numpy.savez` too;
+            those of the top are not read.
 
     Raises:
         ValueError: If the source is not such a model, or the model differs
@@ -47,51 +64,34 @@ def load_imagenet_encoder(model: keras.Model, source: keras.Model) -> None:
     >>> source = keras.applications.ResNet50(weights=None, include_top=False)
     >>> keras_fusion.models.load_imagenet_encoder(model, source)
     """
-    pairs = paired_layers(model, source)
-    for name, layers in pairs.items():
-        check_layout(name, *layers)
-    for layers in pairs.values():
-        copy(*layers)
+    is_keras = isinstance(source, keras.Model)
+    sources = of_keras(source) if is_keras else of_torchvision(source)
+    pairs = paired(model, sources, getattr(source, "name", "dict"))
+    for layers in pairs:
+        check_layout(*layers, stride_on="1x1" if is_keras else "3x3")
+    for convolution, norm, origin in pairs:
+        copy(convolution, norm, origin.read())
 
 
-def paired_layers(
-    model: keras.Model, source: keras.Model
-) -> dict[str, tuple[keras.layers.Layer, ...]]:
-    """Convolution and norm of model and source, by the model's names."""
+def paired(
+    model: keras.Model, sources: dict[str, Source], source_name: str
+) -> list[tuple[keras.layers.Layer, keras.layers.Layer, Source]]:
+    """Each convolution of the encoder, its normalization and its source."""
     ours = layers_by_name(model)
-    theirs = layers_by_name(source)
-    names = {"conv1_conv": ("stem_conv", "stem_norm")}
-    for name in theirs:
-        if match := CONVOLUTION.fullmatch(name):
-            stage, block, number = map(int, match.groups())
-            block_name = f"stage{stage - 1}_block{block}"
-            names[name] = (
-                f"{block_name}_conv{number}",
-                f"{block_name}_norm{number}",
-            )
     expected = {name for name in ours if is_encoder_convolution(name)}
-    received = {convolution for convolution, _ in names.values()}
-    if received != expected or "conv1_bn" not in theirs:
+    if set(sources) != expected:
         raise ValueError(
             "`source` must be a ResNet50, ResNet101 or ResNet152 of "
-            "keras.applications (not V2) with as many bottlenecks as the "
-            f"model. Received: source {source.name} with {len(received)} "
-            f"convolutions for the {len(expected)} of the encoder of "
-            f"{model.name}. Build the model with the source's `blocks`."
+            "keras.applications (not V2), or the arrays of one of "
+            "torchvision, with as many bottlenecks as the model. Received: "
+            f"source {source_name} with {len(sources)} convolutions for the "
+            f"{len(expected)} of the encoder of {model.name}. "
+            "Build the model with the source's `blocks`."
         )
-    return {
-        convolution: (
-            ours[convolution],
-            ours[norm],
-            theirs[name],
-            theirs[name.removesuffix("conv") + "bn"],
-        )
-        for name, (convolution, norm) in names.items()
-    }
-
-
-def layers_by_name(model: keras.Model) -> dict[str, keras.layers.Layer]:
-    return {layer.name: layer for layer in model.layers}
+    return [
+        (ours[name], ours[name.replace("conv", "norm")], source)
+        for name, source in sources.items()
+    ]
 
 
 def is_encoder_convolution(name: str) -> bool:
@@ -100,34 +100,30 @@ def is_encoder_convolution(name: str) -> bool:
 
 
 def check_layout(
-    name: str,
     convolution: keras.layers.Layer,
     norm: keras.layers.Layer,
-    source_convolution: keras.layers.Layer,
-    source_norm: keras.layers.Layer,
+    source: Source,
+    stride_on: str,
 ) -> None:
-    shape, source_shape = (
-        tuple(layer.kernel.shape) for layer in (convolution, source_convolution)
-    )
     for what, ours, theirs, advice in (
-        ("kernel", shape, source_shape, "width=64` and 3 channels"),
+        (
+            "kernel",
+            tuple(convolution.kernel.shape),
+            source.kernel_shape,
+            "width=64` and 3 channels",
+        ),
         (
             "strides",
-            convolution.strides,
-            source_convolution.strides,
-            'stride_on="1x1"`',
+            tuple(convolution.strides),
+            tuple(source.strides),
+            f'stride_on="{stride_on}"`',
         ),
-        (
-            "epsilon",
-            norm.epsilon,
-            source_norm.epsilon,
-            f"epsilon={source_norm.epsilon}`",
-        ),
+        ("epsilon", norm.epsilon, source.epsilon, f"epsilon={source.epsilon}`"),
     ):
         if ours != theirs:
             raise ValueError(
-                f"The {what} of {name} must be that of "
-                f"{source_convolution.name}, {theirs}. Received: {ours}. "
+                f"The {what} of {convolution.name} must be that of "
+                f"{source.name}, {theirs}. Received: {ours}. "
                 f"Build the model with `{advice}."
             )
 
@@ -135,18 +131,9 @@ def check_layout(
 def copy(
     convolution: keras.layers.Layer,
     norm: keras.layers.Layer,
-    source_convolution: keras.layers.Layer,
-    source_norm: keras.layers.Layer,
+    values: dict[str, np.ndarray],
 ) -> None:
-    convolution.kernel.assign(source_convolution.kernel)
-    mean = ops.convert_to_numpy(source_norm.moving_mean)
-    if source_convolution.use_bias:
-        mean = mean - ops.convert_to_numpy(source_convolution.bias)
+    convolution.kernel.assign(values.pop("kernel"))
     rows = norm.gamma.shape[0]
-    for weight, value in (
-        (norm.gamma, source_norm.gamma),
-        (norm.beta, source_norm.beta),
-        (norm.moving_mean, mean),
-        (norm.moving_variance, source_norm.moving_variance),
-    ):
-        weight.assign(np.tile(ops.convert_to_numpy(value), (rows, 1)))
+    for name, value in values.items():
+        getattr(norm, name).assign(np.tile(value, (rows, 1)))

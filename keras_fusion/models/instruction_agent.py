@@ -33,6 +33,8 @@ def instruction_agent(
     joint_units: int = 120,
     fusion_units: int = 32,
     fusion_depth: int = 1,
+    fusion_kernel_size: int = 3,
+    fusion_released: bool = False,
     fusion_glimpses: int = 2,
     fusion_activate_product: bool = True,
     dropout: float = 0.0,
@@ -82,7 +84,10 @@ def instruction_agent(
         block_units: Integer, width of the blocks' vectors.
         joint_units: Integer, width of the joint vector.
         fusion_units: Integer, width of the fused map, rank with `"bilinear"`.
-        fusion_depth: Integer, levels of `LingUNet`.
+        fusion_depth: Integer, levels of `LingUNet`, 5 as published.
+        fusion_kernel_size: Integer, of its convolutions, 5 as published.
+        fusion_released: Boolean, its `released`, which a map that shrinks to
+            one pixel needs: 32 by 32 cells with the published 5 levels.
         fusion_glimpses: Integer, attention maps with `"bilinear"`.
         fusion_activate_product: Boolean, whether the attention of
             `"bilinear"` activates the product of its projections, or each
@@ -143,6 +148,8 @@ def instruction_agent(
         image_kernel=kernel("normal", 0.004),
         units=fusion_units,
         depth=fusion_depth,
+        kernel_size=fusion_kernel_size,
+        released=fusion_released,
         glimpses=fusion_glimpses,
         activate_product=fusion_activate_product,
     )

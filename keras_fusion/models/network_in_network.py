@@ -15,7 +15,7 @@ from keras_fusion.types import Tensor
 # The released networks; the defaults of the builder are those of CIFAR-10.
 NETWORK_IN_NETWORK_PRESETS: dict[str, dict[str, Any]] = {
     "cifar10": {},
-    "cifar100": {"num_classes": 100},
+    "cifar100": {"num_classes": 100, "first_deviations": (0.001, 0.01, 0.01)},
     "mnist": {
         "image_shape": (28, 28, 1),
         "filters": ((96, 64, 48), (128, 96, 48), (128, 96)),
@@ -53,6 +53,7 @@ def network_in_network(
     dropout: Sequence[float] = (0.5, 0.5),
     last_activation: str | None = "relu",
     kernel_initializer: str | keras.initializers.Initializer | None = None,
+    first_deviations: Sequence[float] | None = None,
     deeply_supervised: bool = False,
     companion_weight: float = 0.3,
     name: str = "network_in_network",
@@ -65,7 +66,7 @@ def network_in_network(
 
     The defaults are the released network for CIFAR-10, with 966,986 weights;
     `NETWORK_IN_NETWORK_PRESETS` holds those for `"cifar10"`, `"cifar100"`
-    (984,356; there the released kernels of the first block start smaller),
+    (984,356; the kernels of the first block start smaller there),
     `"mnist"`, `"svhn"` and, from a Caffe model, `"imagenet"` (7,595,176).
 
     With `deeply_supervised=True` a companion classifier reads the flattened
@@ -89,9 +90,12 @@ def network_in_network(
             nets.
         kernel_initializer: Initializer of all kernels; `None` is a normal
             distribution of deviation 0.05.
+        first_deviations: Deviations of the normal distributions that the
+            kernels of the first block's steps start from; `None`: as all.
         deeply_supervised: Boolean, whether to add companion classifiers.
         companion_weight: Float, of the companions' losses at the start; see
-            `keras_fusion.callbacks.CompanionDecay`.
+            `keras_fusion.callbacks.CompanionDecay`. The released nets have no
+            such weight: `1`.
         name: Name of the model.
 
     Returns:
@@ -133,7 +137,9 @@ def network_in_network(
             padding=first_padding if first else "same",
             settings={
                 "last_activation": last_activation if last else "relu",
-                "kernel_initializer": initializer,
+                "kernel_initializer": starts(
+                    initializer, first_deviations if first else None, widths
+                ),
             },
         )
         if deeply_supervised:
@@ -150,6 +156,17 @@ def network_in_network(
     pooled = keras.layers.GlobalAveragePooling2D(dtype="float32", name=LABEL)(x)
     outputs = {LABEL: pooled, **companions}
     return image_model(image, outputs, companion_weight, name)
+
+
+def starts(
+    initializer: keras.initializers.Initializer,
+    deviations: Sequence[float] | None,
+    widths: Sequence[int],
+) -> list[keras.initializers.Initializer]:
+    """An initializer for each step of a block."""
+    if deviations is None:
+        return [initializer] * len(widths)
+    return [keras.initializers.RandomNormal(stddev=d) for d in deviations]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,25 +202,32 @@ class Block:
 
     def in_two_steps(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The block's maps, and those of its convolution before ReLU."""
+        first, *others = self.settings["kernel_initializer"]
         convolution = keras.layers.Conv2D(
             self.widths[0],
             self.kernel_size,
             strides=self.strides,
             padding=self.padding,
-            kernel_initializer=keras.initializers.serialize(
-                self.settings["kernel_initializer"]
-            ),
+            kernel_initializer=keras.initializers.serialize(first),
             name=f"{self.name}_conv",
         )
         linear = convolution(x)
         x = keras.layers.ReLU(name=f"{self.name}_relu")(linear)
-        rest = MLPConv(self.widths[1:], 1, name=self.name, **self.settings)
+        settings = self.settings | {"kernel_initializer": others}
+        rest = MLPConv(self.widths[1:], 1, name=self.name, **settings)
         return rest(x), linear
 
 
 def classify(maps: Tensor, num_classes: int, name: str) -> Tensor:
     flat = keras.layers.Flatten(name=f"{name}_flat")(maps)
-    return keras.layers.Dense(num_classes, dtype="float32", name=name)(flat)
+    # The released nets start from Caffe's Xavier, which counts inputs only.
+    dense = keras.layers.Dense(
+        num_classes,
+        kernel_initializer="lecun_uniform",
+        dtype="float32",
+        name=name,
+    )
+    return dense(flat)
 
 
 def check_arguments(

@@ -11,6 +11,7 @@ from keras_fusion.models.bottleneck import check_stride_on
 from keras_fusion.models.branch_decoder import decode_branches
 from keras_fusion.models.branch_fusion import BRANCH_FUSIONS
 from keras_fusion.models.branch_fusion import NO_FUSION
+from keras_fusion.models.branch_fusion import BranchFusionSettings
 from keras_fusion.models.branch_layers import channel_axis
 from keras_fusion.models.refinenet_decoder import DecoderSettings
 from keras_fusion.models.refinenet_decoder import decode
@@ -32,6 +33,7 @@ def refinenet(
     threshold: float = 0.02,
     l1: float = 6e-4,
     penalized_only: bool = False,
+    gate_ratio: int = 16,
     gamma_initializer: str | keras.initializers.Initializer = "ones",
     blocks: Sequence[int] = (3, 4, 23, 3),
     width: int = 64,
@@ -45,6 +47,7 @@ def refinenet(
     units_out: int = 3,
     pools: int = 4,
     dropout: float = 0.5,
+    cubic: bool = False,
     name: str = "refinenet",
 ) -> keras.Model:
     """RefineNet on ResNet bottlenecks, for aligned images of N modalities.
@@ -92,6 +95,8 @@ def refinenet(
             the outputs, `6e-4` in all for two modalities.
         penalized_only: Boolean, whether only channels under the penalty may
             be exchanged.
+        gate_ratio: Integer, channels of all branches for each hidden unit of
+            the gates of `"squeeze_excite"`.
         gamma_initializer: Initializer of the scales behind all 3x3
             convolutions, whatever the `fusion`. In a short training from
             random weights a penalty cannot move scales from 1 to 0: start
@@ -121,6 +126,8 @@ def refinenet(
         pools: Integer, poolings of a level's chain.
         dropout: Float, share dropped from the maps of the two coarsest
             stages and before the classifier.
+        cubic: Boolean, whether the logits are resized bicubically outside of
+            training, as published, instead of bilinearly.
         name: Name of the model.
 
     Returns:
@@ -173,6 +180,7 @@ def refinenet(
         "l1": l1,
         "penalized_only": penalized_only,
     }
+    fusion_settings = BranchFusionSettings(exchange_stages, gate_ratio)
     exchanging = exchange_stages if branch_fusion.exchanges else ()
     inputs = {
         modality: keras.Input(image_shape, name=modality)
@@ -189,7 +197,7 @@ def refinenet(
             for stage in range(1, len(blocks) + 1)
         ],
         fuse=lambda branches, stage: branch_fusion.fuse(
-            branches, stage, exchange_stages
+            branches, stage, fusion_settings
         ),
     )
     settings = DecoderSettings(
@@ -201,11 +209,13 @@ def refinenet(
         pools=pools,
     )
     logits = DECODERS[decoder](pyramid, settings)
-    return keras.Model(inputs, outputs_by_name(logits, inputs), name=name)
+    return keras.Model(
+        inputs, outputs_by_name(logits, inputs, cubic), name=name
+    )
 
 
 def outputs_by_name(
-    logits: list[Tensor], inputs: dict[str, Tensor]
+    logits: list[Tensor], inputs: dict[str, Tensor], cubic: bool
 ) -> dict[str, Tensor]:
     """Names the logits, adds their ensemble and resizes all to the inputs."""
     if len(inputs) == 1:
@@ -220,7 +230,9 @@ def outputs_by_name(
         outputs["ensemble"] = ensemble(logits)
     image = next(iter(inputs.values()))
     return {
-        name: ResizeLike(dtype="float32", name=f"{name}_logits")(maps, image)
+        name: ResizeLike(
+            cubic_inference=cubic, dtype="float32", name=f"{name}_logits"
+        )(maps, image)
         for name, maps in outputs.items()
     }
 

@@ -22,6 +22,8 @@ class TextFusionSettings:
         image_kernel: Arguments of its layer for the kernel.
         units: Width of the fused map, or rank.
         depth: Levels of a pyramid.
+        kernel_size: Of its convolutions.
+        released: Whether it leaves out what its released code leaves out.
         glimpses: Attention maps.
         activate_product: Whether attention activates the product of its
             projections, or each projection before it.
@@ -31,6 +33,8 @@ class TextFusionSettings:
     image_kernel: dict[str, Any]
     units: int
     depth: int
+    kernel_size: int
+    released: bool
     glimpses: int
     activate_product: bool
 
@@ -97,8 +101,8 @@ def text_convolution(
     fused = LingUNet(
         settings.units,
         depth=settings.depth,
-        kernel_size=3,
-        split_conditioning=False,
+        kernel_size=settings.kernel_size,
+        released=settings.released,
         dropout=0.0,
         name="text_convolution",
     )(maps, text)
@@ -160,7 +164,12 @@ TEXT_FUSIONS: dict[str, TextFusion] = {
             "text_convolution",
             "a pyramid of the map is filtered by kernels from the text",
             text_convolution,
-            arguments=("fusion_units", "fusion_depth"),
+            arguments=(
+                "fusion_units",
+                "fusion_depth",
+                "fusion_kernel_size",
+                "fusion_released",
+            ),
         ),
         TextFusion(
             "text_gate",

@@ -5,12 +5,15 @@ import keras
 
 from keras_fusion.types import Tensor
 
+Schedule = keras.optimizers.schedules.LearningRateSchedule
+Factor = Any
+"""A float, or a `Schedule` of the step."""
+
 
 def rate_factors(
-    multipliers: dict[str, float], variables: list[keras.Variable]
-) -> list[float]:
-    """Returns the factor of each variable: that of the first match, or 1."""
-    paths = [variable.path for variable in variables]
+    multipliers: dict[str, Factor], paths: list[str]
+) -> list[Factor]:
+    """Returns the factor of each path: that of the first match, or 1."""
     for pattern in multipliers:
         if not any(re.search(pattern, path) for path in paths):
             raise ValueError(
@@ -39,26 +42,55 @@ class _MultiRate:
     def __init__(
         self,
         *args: Any,
-        multipliers: dict[str, float] | None = None,
+        multipliers: dict[str, Factor] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.multipliers = dict(multipliers or {})
+        self.multipliers = {
+            pattern: as_factor(value)
+            for pattern, value in (multipliers or {}).items()
+        }
 
     def build(self, variables: list[keras.Variable]) -> None:
-        self._factors = rate_factors(self.multipliers, variables)
+        self._paths = [variable.path for variable in variables]
+        self._factors = rate_factors(self.multipliers, self._paths)
         super().build(variables)  # type: ignore[misc]
+
+    def change_multipliers(self, multipliers: dict[str, Factor]) -> None:
+        """Replaces the factors, in the middle of a training too.
+
+        A step that is compiled keeps the old ones: make it anew, with
+        `model.make_train_function(force=True)`.
+        """
+        if self.built:  # type: ignore[attr-defined]
+            self._factors = rate_factors(multipliers, self._paths)
+        self.multipliers = dict(multipliers)
 
     def update_step(
         self, gradient: Tensor, variable: keras.Variable, learning_rate: Any
     ) -> None:
         index = self._get_variable_index(variable)  # type: ignore[attr-defined]
-        rate = learning_rate * self._factors[index]
+        factor = self._factors[index]
+        if isinstance(factor, Schedule):
+            factor = factor(self.iterations)  # type: ignore[attr-defined]
+        rate = learning_rate * factor
         super().update_step(gradient, variable, rate)  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()  # type: ignore[misc]
-        return {**config, "multipliers": self.multipliers}
+        multipliers = {
+            pattern: keras.optimizers.schedules.serialize(factor)
+            if isinstance(factor, Schedule)
+            else factor
+            for pattern, factor in self.multipliers.items()
+        }
+        return {**config, "multipliers": multipliers}
+
+
+def as_factor(value: Factor | dict[str, Any]) -> Factor:
+    if isinstance(value, dict):
+        return keras.optimizers.schedules.deserialize(value)
+    return value
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
@@ -74,8 +106,9 @@ class MultiRateSGD(_MultiRate, keras.optimizers.SGD):
             every weight, as other frameworks understand weight decay. Keras's
             own `weight_decay` shrinks the weight apart from momentum.
             Defaults to `0`.
-        multipliers: Dict from a regular expression to a float. Defaults to
-            none.
+        multipliers: Dict from a regular expression to a float, or to a
+            `keras.optimizers.schedules.LearningRateSchedule` of the step.
+            Defaults to none. `change_multipliers` replaces them.
 
     All other arguments are those of `keras.optimizers.SGD`.
 
@@ -124,8 +157,9 @@ class MultiRateAdamW(_MultiRate, keras.optimizers.AdamW):
     weights have factor 1. Weight decay keeps the common learning rate.
 
     Args:
-        multipliers: Dict from a regular expression to a float. Defaults to
-            none.
+        multipliers: Dict from a regular expression to a float, or to a
+            `keras.optimizers.schedules.LearningRateSchedule` of the step.
+            Defaults to none. `change_multipliers` replaces them.
 
     All other arguments are those of `keras.optimizers.AdamW`.
 

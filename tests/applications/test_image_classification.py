@@ -3,6 +3,7 @@ import dataclasses
 import functools
 import inspect
 import re
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -311,7 +312,9 @@ def test_outputs_and_branches_are_those_that_settings_announce(changes):
 
 
 @pytest.mark.parametrize(
-    "name", ["cfn_cifar10", "cfn_cifar100", "cfn_imagenet", "nin_cifar10"]
+    "name",
+    ["cfn_cifar10", "cfn_cifar100", "cfn_imagenet", "nin_cifar10"]
+    + ["nin_cifar100"],
 )
 def test_presets_build_the_shipped_networks(name):
     totals = {
@@ -319,6 +322,7 @@ def test_presets_build_the_shipped_networks(name):
         "cfn_cifar100": (100, (32, 32, 3), 2_386_276),
         "cfn_imagenet": (1000, (224, 224, 3), 6_752_362),
         "nin_cifar10": (10, (32, 32, 3), 966_986),
+        "nin_cifar100": (100, (32, 32, 3), 984_356),
     }
     count, shape, total = totals[name]
     config = dataclasses.replace(
@@ -344,10 +348,79 @@ def test_the_schedule_of_the_shipped_network_drops_twice():
     assert 50_000 // config.batch_size * config.epochs == 120_000
 
 
-def moved(config, model):
+# Rates of weights and of those of the last step, loss coefficient, decay.
+RELEASED_NIN = {
+    "nin_cifar10": (1.0, 0.1, 0.1, 1e-5),
+    "nin_cifar100": (0.01, 0.01, 2.0, 1e-3),
+}
+
+
+@pytest.mark.parametrize("name", RELEASED_NIN)
+def test_network_in_network_moves_as_by_the_released_rule(name):
+    rate, last_rate, coefficient, decay = RELEASED_NIN[name]
+    config = PRESETS[name]
+    gradient, weight = 0.7, 0.3
+    for released, factor in ((rate, 1), (last_rate, config.classifier_rate)):
+        theirs = released * (coefficient * gradient - decay * weight)
+        ours = gradient - config.weight_decay * weight
+        ours *= config.learning_rate * factor
+        assert ours == pytest.approx(theirs)
+
+
+def test_companions_are_trained_and_dropped_as_released():
+    config = dataclasses.replace(
+        PRESETS["dsn_cifar10"],
+        classes=tuple("abcdefghij"),
+        image_shape=(32, 32, 3),
+    )
+    rates = {
+        step: model_module.learning_rate_at(step // 500, config)
+        for step in (0, 149_999, 150_000, 169_999, 170_000, 199_999)
+    }
+    np.testing.assert_allclose(
+        list(rates.values()),
+        [0.025, 0.025, 0.00125, 0.00125, 1e-4, 1e-4],
+        rtol=1e-9,
+    )
+    assert 50_000 // config.batch_size * config.epochs == 200_000
+    model = model_module.build_model(config)
+    assert {type(loss).__name__ for loss in model.loss.values()} == {
+        "SparseSquaredHinge"
+    }
+    image = np.random.default_rng(0).normal(size=(1, 32, 32, 3))
+    maps = keras.Model(model.input, model.get_layer("label").input)
+    assert float(keras.ops.min(maps({"image": image}))) < 0
+    *_, decay = model_module.callbacks(config, None, Path())
+    assert (decay.epochs, decay.at_once) == (100, True)
+
+
+def test_companions_learn_at_a_rate_of_their_own_that_falls():
+    config = dataclasses.replace(
+        PRESETS["dsn_cifar10"],
+        classes=("a", "b"),
+        image_shape=(8, 8, 1),
+        published="no",
+        companion_decay=0.5,
+    )
+    model = model_module.build_model(config)
+    for power in (0.0, 0.75):
+        factors = moved(config, model, iterations=8 if power else 0)
+        for path, factor in factors.items():
+            expected = 1.0
+            if path.startswith("companion_"):
+                expected = 1e-3 * 5**-power
+            elif path.startswith("block3/step_1/"):
+                expected = 0.1
+            expected *= 2 if path.endswith("bias") else 1
+            assert factor == pytest.approx(expected, rel=2e-2), path
+
+
+def moved(config, model, iterations=0):
     """How far one step of SGD moves each weight for each unit of gradient."""
     optimizer = model_module.make_optimizer(model, config)
     weights = model.trainable_weights
+    optimizer.build(weights)
+    optimizer.iterations.assign(iterations)
     before = [keras.ops.convert_to_numpy(w).copy() for w in weights]
     optimizer.apply([keras.ops.ones(w.shape) for w in weights], weights)
     return {
@@ -419,6 +492,7 @@ def test_sgd_decays_weights_and_no_biases():
         (("--sides", "3"), "poolings 1, 2"),
         (("--dropout", "1"), "dropout must be less than 1"),
         (("--drops", "0.5", "2"), "drops[1] must be less than 1"),
+        (("--drop-factors", "0.5"), "one for each of drops"),
         (("--image-shape", "8", "8"), "image_shape must be height, width"),
         (("--image-shape", "8", "7", "1"), "both even"),
         (("--architecture", "squeeze_excite_resnet"), "give --head last"),
@@ -535,6 +609,7 @@ UNREACHED = {
     "network_in_network": {
         *("filters", "kernel_sizes", "first_strides", "first_padding"),
         *("pools", "last_activation", "kernel_initializer"),
+        "first_deviations",
     },
     "squeeze_excite_resnet": {"stride_on", "momentum", "epsilon"},
     "squeeze_excite_inception": {"stages", "momentum", "epsilon"},

@@ -259,6 +259,19 @@ def test_every_setting_is_read():
     }
 
 
+def test_the_lingunet_preset_has_the_published_sizes():
+    config = dataclasses.replace(PRESETS["lingunet"], words=("move", "north"))
+    model = instruction_following.build_model(config)
+    layer = model.get_layer("text_convolution")
+    # The picture's 64 channels, and the row and column of each cell.
+    assert layer.input[0].shape[1:] == (32, 32, 66)
+    assert layer.input[1].shape[1:] == (256,)
+    shrink_and_widen = 25 * 32 * (66 + 13 * 32)
+    text, biases = 257 * 5 * 32**2, 2 * 5 * 32
+    assert layer.count_params() == shrink_and_widen + text + biases
+    assert model.output["goal"].shape == (None, 32 * 32 + 1)
+
+
 def test_the_published_preset_has_the_published_weights():
     # All but the table of words, which has as many rows as there are words.
     words = tuple(f"word{index}" for index in range(1104))

@@ -232,6 +232,67 @@ def test_after_the_demonstrations_the_direction_head_starts_anew():
     assert agent.rollout.epoch == 2
 
 
+def test_the_published_warm_start_has_its_rate_and_its_replay():
+    config = PRESETS["published"]
+    rates = [model_module.learning_rate_at(e, config) for e in (0, 1, 2, 31)]
+    assert rates == [1e-3, 1e-3, 2.5e-4, 2.5e-4]
+    assert (config.warm_start_replay, config.memory) == (32, 2000)
+
+
+@pytest.mark.parametrize("rate", [None, 0.01])
+def test_a_warm_start_of_its_own_rate_has_its_own_optimizer(rate):
+    config = prepared(learning="bandit", warm_start=2, warm_start_rate=rate)
+    agent = model_module.build_model(config)
+    optimizer = agent.optimizer
+    optimizer.build(agent.trainable_variables)
+    for variable in optimizer.variables:
+        variable.assign(ops.ones_like(variable))
+    schedule = model_module.RolloutSchedule(config)
+    schedule.set_model(agent)
+    schedule.on_epoch_begin(1)
+    schedule.on_epoch_begin(2)
+    left = {v.name for v in optimizer.variables if numbers(v).any()}
+    assert "learning_rate" in left
+    assert (len(left) == 1) == (rate is not None)
+
+
+def test_a_warm_start_replays_states_of_earlier_episodes(monkeypatch):
+    config = prepared(
+        learning="bandit", batch_size=1, memory=20, warm_start_replay=8
+    )
+    agent = model_module.build_model(config)
+    batches = iter(data.load_data(config).train()[0])
+    episodes = agent.rollout.episodes
+    played = []
+
+    def watched(*args):
+        played.append(episodes(*args))
+        return played[-1]
+
+    monkeypatch.setattr(agent.rollout, "episodes", watched)
+    drawn = []
+    for _ in range(12):
+        x, y = map(scores.arrays, next(batches))
+        lesson = agent._rolled_out(x | y, list(x))
+        drawn.append(dict(zip(learning.TYPES, lesson, strict=True)))
+        agent.optimizer.iterations.assign_add(1)
+    states = np.cumsum([len(p["action"]) for p in played])
+    assert [len(d["block"]) for d in drawn] == np.minimum(8, states).tolist()
+    assert all((d["reward"] == 1).all() for d in drawn)
+    # Of the last 20 states, and not of the last episode alone.
+    pictures = np.concatenate([p["picture"] for p in played])[-20:]
+    rows = [
+        np.flatnonzero((pictures == seen).all(axis=(1, 2, 3)))
+        for seen in drawn[-1]["picture"]
+    ]
+    assert all(len(row) for row in rows)
+    assert min(map(min, rows)) < 20 - len(played[-1]["action"])
+    # From then on, its own episodes alone.
+    agent.rollout.epoch = config.warm_start
+    lesson = agent._rolled_out(x | y, list(x))
+    assert len(lesson[-1]) == len(played[-1]["action"])
+
+
 def test_demonstrated_episodes_are_played_as_demonstrated():
     config = prepared(learning="bandit")
     agent = model_module.build_model(config)

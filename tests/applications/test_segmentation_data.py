@@ -8,6 +8,9 @@ from PIL import Image
 
 from applications import settings
 from applications.datasets import rooms
+from applications.inputs import crops
+from applications.inputs import image as images
+from applications.inputs.image import NormalizedImage
 from applications.inputs.mask import IGNORE
 from applications.semantic_segmentation import data
 from applications.semantic_segmentation import sources
@@ -125,6 +128,39 @@ def test_scaling_keeps_label_and_image_within_half_a_pixel(config, scale):
             assert abs(gap[inner].mean()) < 0.3
         extent = inputs["place"][:, -1, 0, 0] - inputs["place"][:, 0, 0, 0]
         np.testing.assert_allclose(extent, 7 / scale, atol=0.8)
+
+
+def test_a_short_side_is_never_shrunk_below_its_bound(config):
+    third = 1 / 3
+    config = dataclasses.replace(config, crop=4, scale=(third, third))
+    for short_side, scale in ((0, third), (3, third), (HEIGHT // 2, 0.5)):
+        config = dataclasses.replace(config, short_side=short_side)
+        for inputs, _ in batches(config, 3):
+            row = inputs["place"][:, :, 1, 0]
+            np.testing.assert_allclose(row[:, 2] - row[:, 1], 1 / scale, 1e-4)
+
+
+def test_published_crops_are_cubic_and_their_depth_is_the_nearest(rng):
+    config = Small(
+        modalities=("rgb", "depth"), crop=8, scale=(2.0, 2.0), mirror=False
+    )
+    image = rng.normal(size=(4, 4, 1)).astype("float32")
+    pair = (NormalizedImage(image, 0.0, 1.0),) * 2
+    mask = np.arange(16, dtype="uint8").reshape(4, 4)
+    draws = np.full(crops.num_draws(2), 0.5)
+
+    def crop(config):
+        how = data.augmentation(dataclasses.replace(config, jitter=0.0))
+        return crops.crop(pair, mask, draws, how)
+
+    smooth, same, _ = crop(config)
+    np.testing.assert_array_equal(smooth, same)
+    rgb, depth, label = crop(dataclasses.replace(config, cubic=True))
+    np.testing.assert_allclose(
+        rgb[..., :1], images.resize(image, (8, 8), "cubic")
+    )
+    assert np.abs(rgb - smooth).max() > 0.1
+    np.testing.assert_array_equal(depth[..., 0], image.ravel()[label])
 
 
 def test_small_images_are_padded_with_zeros_and_ignored_labels(config):

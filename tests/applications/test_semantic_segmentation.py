@@ -15,6 +15,7 @@ from applications.inputs import image as images
 from applications.runs import Run
 from applications.semantic_segmentation import config as config_module
 from applications.semantic_segmentation import data
+from applications.semantic_segmentation import imagenet
 from applications.semantic_segmentation import model as model_module
 from applications.semantic_segmentation import pictures
 from applications.semantic_segmentation import scores
@@ -158,6 +159,15 @@ def test_a_run_without_exchange_says_so(folder, tmp_path, capsys):
         (("--fusion", "magic"), "fusion"),
         (("--batch-size", "100"), "--batch-size 8"),
         (("--pretrained", "imagenet"), "ImageNet weights exist for"),
+        (
+            ("--pretrained", "imagenet", "--blocks", "3", "4", "6", "3"),
+            "give a file of them with --encoder-weights",
+        ),
+        (
+            ("--pretrained", "imagenet", "--blocks", "3", "4", "6", "3")
+            + ("--encoder-weights", __file__),
+            "encoder_weights must be a file that numpy.savez wrote",
+        ),
         (("--data-dir", "nowhere"), "existing folder"),
         (("--threshold", "-1"), "threshold must be at least 0"),
     ],
@@ -180,6 +190,7 @@ def test_every_setting_is_read():
         for module in (
             config_module,
             data,
+            imagenet,
             model_module,
             pictures,
             scores,
@@ -200,6 +211,9 @@ def test_every_setting_is_read():
 def test_presets_are_settings_that_a_model_can_be_built_from():
     published = PRESETS["published"]
     assert published.blocks == (3, 4, 23, 3)
+    assert published.stride_on == "3x3" and published.epsilon == 1e-5
+    assert published.over_batch and published.cubic
+    assert published.short_side == 350
     rates = [
         model_module.learning_rate_at(epoch, published)
         for epoch in (0, 99, 100, 199, 200, 299)
@@ -207,7 +221,66 @@ def test_presets_are_settings_that_a_model_can_be_built_from():
     np.testing.assert_allclose(
         rates, [3e-3, 3e-3, 1.5e-3, 1.5e-3, 7e-4, 7e-4], rtol=1e-9
     )
-    np.testing.assert_allclose(3e-3 * published.encoder_rate, 5e-4)
+    encoder = [
+        rate * model_module.multipliers_at(epoch, published)[r"^(stem|stage\d)"]
+        for rate, epoch in zip(rates[::2], (0, 100, 200), strict=True)
+    ]
+    np.testing.assert_allclose(encoder, [5e-4, 2.5e-4, 1e-4], rtol=1e-9)
+
+
+def test_a_stage_begins_with_its_rates_and_without_momentum():
+    config = Config(
+        epochs=3, optimizer="sgd", learning_rate=1.0, modalities=("rgb",)
+    )
+    images = {"rgb": np.ones((2, 3)), "depth": np.ones((2, 3))}
+    rgb, depth = (keras.Input((3,), name=name) for name in images)
+    ones = {"kernel_initializer": "ones", "use_bias": False}
+    layers = [
+        keras.layers.Dense(1, name="stem_conv", **ones)(rgb),
+        keras.layers.Dense(1, name="head", **ones)(depth),
+    ]
+    model = keras.Model([rgb, depth], keras.layers.Add()(layers))
+    model.compile(
+        model_module.make_optimizer(config),
+        lambda y, x: x[:, 0],
+        jit_compile=False,
+    )
+    weights = []
+    model.fit(
+        images,
+        np.ones(2),
+        epochs=3,
+        verbose=0,
+        callbacks=[
+            model_module.Stages(config),
+            keras.callbacks.LearningRateScheduler(
+                lambda epoch: model_module.learning_rate_at(epoch, config)
+            ),
+            keras.callbacks.LambdaCallback(
+                on_epoch_end=lambda epoch, logs: weights.append(
+                    [float(w[0, 0]) for w in model.weights]
+                )
+            ),
+        ],
+    )
+    moved = -np.diff([[1, 1], *weights], axis=0)
+    # A step each, the gradient 1: without momentum it is the learning rate.
+    l2 = config.weight_decay
+    np.testing.assert_allclose(moved[:, 0], [1, 0.5, 0.2], atol=3 * l2)
+    np.testing.assert_allclose(moved[:, 1], [1, 0.5, 0.7 / 3], atol=3 * l2)
+
+
+def test_the_published_encoder_reads_the_arrays_of_torchvision(tmp_path):
+    config = dataclasses.replace(
+        PRESETS["published"],
+        encoder_weights=str(tmp_path / "resnet.npz"),
+        classes=("a", "b"),
+    )
+    np.savez(
+        tmp_path / "resnet.npz", **{"conv1.weight": np.ones((64, 3, 7, 7))}
+    )
+    with pytest.raises(ValueError, match="source dict with 0 convolutions"):
+        model_module.build_model(config)
 
 
 def test_an_imagenet_encoder_sees_images_as_its_source_does():
@@ -217,12 +290,14 @@ def test_an_imagenet_encoder_sees_images_as_its_source_does():
     small = dataclasses.replace(
         PRESETS["published"],
         blocks=(3, 4, 6, 3),
+        stride_on="1x1",
+        epsilon=1.001e-5,
         decoder_width=4,
         classes=("a", "b"),
         pretrained="nothing",
     )
     model = model_module.build_model(small)
-    model_module.start_from(source, model)
+    imagenet.start_from_keras(source, model)
     image = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 3))
     theirs = keras.applications.resnet.preprocess_input(image.copy())
     ours = image - 255 * images.IMAGENET_MEAN

@@ -29,6 +29,12 @@ def test_the_factor_falls_on_a_line_and_stays_at_zero():
     assert history["companion_factor"] == [1.0, 0.75, 0.5, 0.25, 0.0]
 
 
+def test_all_at_once_it_stays_whole_and_then_goes():
+    model, decay = compiled("dsn"), CompanionDecay(2, at_once=True)
+    history = fit(model, epochs=4, callbacks=[decay])
+    assert history["companion_factor"] == [1.0, 1.0, 0.0, 0.0]
+
+
 def test_a_resumed_training_goes_on_from_its_epoch():
     model = compiled("dsn")
     history = fit(

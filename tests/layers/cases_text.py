@@ -58,40 +58,66 @@ def text_convolution(size, filters):
     return run
 
 
-def leaky_normalized(weights, name, image):
-    image = np.where(image > 0, image, 0.2 * image)
+def leaky(image, slope):
+    return np.where(image > 0, image, slope * image)
+
+
+def standardized(image, epsilon):
     mean, variance = image.mean(axis=(0, 1)), image.var(axis=(0, 1))
-    image = (image - mean) / np.sqrt(variance + 1e-3)
+    return (image - mean) / np.sqrt(variance + epsilon)
+
+
+def leaky_normalized(weights, name, image):
+    """As the text of the paper has it, with Keras's constants."""
+    image = standardized(leaky(image, 0.2), 1e-3)
     return image * weights[f"{name}/gamma"] + weights[f"{name}/beta"]
 
 
-def ling_unet(weights, maps, text, depth=2, filters=3):
-    outputs = []
-    for image, t in zip(maps, text, strict=True):
-        sizes, filtered = [], []
-        for level, part in enumerate(np.split(t, depth)):
-            # A deconvolution yields twice the size, which is then cut.
-            sizes.append(image.shape[:2])
-            kernel = weights[f"shrink_{level}/kernel"]
-            image = convolve(image, kernel, 2) + weights[f"shrink_{level}/bias"]
-            image = leaky_normalized(weights, f"shrink_norm_{level}", image)
-            name = f"text_{level}/affine"
-            kernel = text_kernel(weights, name, part, 1, filters)
-            filtered.append(convolve(image, kernel))
-        joined = filtered.pop()
-        for level in reversed(range(depth)):
-            if filtered and level < depth - 1:
-                joined = np.concatenate([joined, filtered[level]], axis=-1)
-            double = [2 * n for n in joined.shape[:2]]
-            kernel = weights[f"widen_{level}/kernel"]
-            joined = widen(joined, kernel, double)
-            joined = joined + weights[f"widen_{level}/bias"]
-            height, width = sizes[level]
-            joined = leaky_normalized(
-                weights, f"widen_norm_{level}", joined[:height, :width]
-            )
-        outputs.append(joined)
-    return np.stack(outputs)
+def leaky_normalized_as_released(weights, name, image):
+    """Of two levels the smaller has no norm, the output not even a bend."""
+    if name == "widen_norm_0":
+        return image
+    image = leaky(image, 0.01)
+    return standardized(image, 1e-5) if name == "shrink_norm_0" else image
+
+
+def ling_unet(bend, split):
+    def run(weights, maps, text):
+        return np.stack(
+            [
+                one_ling_unet(
+                    weights, image, np.split(t, 2) if split else [t, t], bend
+                )
+                for image, t in zip(maps, text, strict=True)
+            ]
+        )
+
+    return run
+
+
+def one_ling_unet(weights, image, texts, bend):
+    sizes, filtered = [], []
+    for level, t in enumerate(texts):
+        # A deconvolution yields twice the size, which is then cut.
+        sizes.append(image.shape[:2])
+        kernel = weights[f"shrink_{level}/kernel"]
+        image = convolve(image, kernel, 2) + weights[f"shrink_{level}/bias"]
+        image = bend(weights, f"shrink_norm_{level}", image)
+        name = f"text_{level}/affine"
+        filters = image.shape[-1]
+        filtered.append(
+            convolve(image, text_kernel(weights, name, t, 1, filters))
+        )
+    joined = filtered.pop()
+    for level in reversed(range(len(texts))):
+        if level < len(texts) - 1:
+            joined = np.concatenate([joined, filtered[level]], axis=-1)
+        double = [2 * n for n in joined.shape[:2]]
+        joined = widen(joined, weights[f"widen_{level}/kernel"], double)
+        joined = joined + weights[f"widen_{level}/bias"]
+        height, width = sizes[level]
+        joined = bend(weights, f"widen_norm_{level}", joined[:height, :width])
+    return joined
 
 
 def local_fully_connected(weights, maps, text, depth=2):
@@ -131,7 +157,20 @@ CASES = [
         "ling_unet",
         lambda: layers.LingUNet(3, depth=2, kernel_size=3, dropout=0.0),
         ((6, 7, 5, 2), (6, 4)),
-        ling_unet,
+        ling_unet(leaky_normalized_as_released, split=False),
+    ),
+    Case(
+        "ling_unet_of_the_paper",
+        lambda: layers.LingUNet(
+            3,
+            depth=2,
+            kernel_size=3,
+            split_conditioning=True,
+            released=False,
+            dropout=0.0,
+        ),
+        ((6, 7, 5, 2), (6, 4)),
+        ling_unet(leaky_normalized, split=True),
         # Values on both sides of zero, where the activation bends.
         {"beta": [-0.5, 0.3, -0.8]},
     ),

@@ -198,6 +198,33 @@ def test_the_choice_is_the_same_in_training(rng):
             np.testing.assert_array_equal(outputs[m][..., c], source[..., c])
 
 
+# Case F
+@pytest.mark.parametrize("given", [1, 3])
+def test_as_many_modalities_as_there_are_rows_of_scales(rng, given):
+    layer = exchange(GAMMA)
+    with pytest.raises(ValueError, match="must be 2 tensors.*Received: "):
+        layer(images(rng, modalities=given))
+
+
+# Case I
+@tensorflow_only
+@pytest.mark.parametrize("modalities", [2, 3])
+@pytest.mark.parametrize("jit", [False, True])
+def test_what_is_exchanged_is_bit_equal_when_compiled(rng, modalities, jit):
+    import tensorflow as tf
+
+    x = images(rng, modalities, channels=8)
+    # Powers of two scale without rounding. A compiler that multiplies and
+    # adds in one step rounds once where two steps round twice: what comes out
+    # of the normalization may then differ in its last bit, what is chosen of
+    # it may not.
+    gamma = rng.choice([0.0, 0.5, -2.0, 0.015625], size=(modalities, 8))
+    layer = exchange(gamma)
+    compiled = tf.function(layer, jit_compile=jit)
+    assert layer.exchanged.any()
+    assert_equal(compiled(x), layer(x))
+
+
 def test_saved_layer_gives_the_same_bits(rng, tmp_path):
     x = images(rng)
     inputs = [keras.Input(branch.shape[1:]) for branch in x]
@@ -229,6 +256,25 @@ def test_select_equals_a_gather_of_channels_frozen_beforehand(rng):
     alone = arrays(exchange(GAMMA, beta, threshold=0)(x))
     both = np.concatenate(alone, axis=-1)
     assert_equal(layer(x), [both[..., index] for index in chosen])
+
+
+# Case R
+@pytest.mark.parametrize("modalities", [2, 3])
+def test_select_equals_modalities_stacked_on_the_batch(rng, modalities):
+    x = images(rng, modalities, channels=6)
+    convolution = keras.layers.Conv2D(6, 3)
+    gamma = rng.choice([0.0, 0.3, -0.01, -2.0], size=(modalities, 6))
+    beta = rng.normal(size=(modalities, 6))
+    apart = arrays(exchange(gamma, beta)([convolution(branch) for branch in x]))
+    # One convolution of all, normalized by rows, the others in turn.
+    maps = ops.convert_to_numpy(convolution(np.concatenate(x)))
+    maps = maps.reshape(modalities, len(x[0]), *maps.shape[1:])
+    rows = (modalities, 1, 1, 1, 6)
+    own = maps * gamma.reshape(rows) + beta.reshape(rows)
+    others = [np.roll(own, -turn, axis=0) for turn in range(1, modalities)]
+    donors = np.mean(others, axis=0)
+    stacked = np.where(np.abs(gamma).reshape(rows) < 0.02, donors, own)
+    np.testing.assert_allclose(apart, stacked, rtol=1e-5, atol=1e-6)
 
 
 def test_task_gradient_goes_to_the_donor_alone(rng):

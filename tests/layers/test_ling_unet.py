@@ -23,7 +23,7 @@ def test_without_text_weights_the_text_does_not_matter(rng):
 
 def test_each_level_reads_its_part_of_the_text(rng):
     maps, text = rng.normal(size=(2, 8, 8, 3)), rng.normal(size=(2, 6))
-    layer = LingUNet(4, depth=2)
+    layer = LingUNet(4, depth=2, split_conditioning=True)
     before = run(layer, maps, text)
     # The part of the smaller level, whose kernels do not read the text.
     layer.text[1].affine.kernel.assign(np.zeros((3, 16)))
@@ -37,12 +37,39 @@ def test_each_level_reads_its_part_of_the_text(rng):
 
 
 @pytest.mark.parametrize("split", [True, False])
-def test_documented_number_of_weights(split):
-    layer = LingUNet(8, depth=3, kernel_size=3, split_conditioning=split)
+@pytest.mark.parametrize("released", [True, False])
+def test_documented_number_of_weights(split, released):
+    layer = LingUNet(
+        8,
+        depth=3,
+        kernel_size=3,
+        split_conditioning=split,
+        released=released,
+    )
     layer.build((None, 32, 32, 5), (None, 12))
     text = (12 + 3) * 64 if split else 13 * 3 * 64
     shrink_and_widen = 9 * 8 * (5 + 7 * 8)
-    assert layer.count_params() == shrink_and_widen + text + 6 * 3 * 8
+    biases_and_norms = (2 if released else 6) * 3 * 8
+    assert layer.count_params() == shrink_and_widen + text + biases_and_norms
+
+
+def test_the_published_map_and_text_reach_the_output_from_one_pixel(rng):
+    maps, text = rng.normal(size=(2, 32, 32, 64)), rng.normal(size=(2, 256))
+    layer = LingUNet()
+    filtered = run(layer, maps, text)
+    assert filtered.shape == (2, 32, 32, 32)
+    # Linear in what the last deconvolution reads: no bend, no norm.
+    bias = np.zeros(32)
+    bias[3] = 5
+    layer.widen[0].bias.assign(bias)
+    np.testing.assert_allclose(
+        run(layer, maps, text) - filtered,
+        np.broadcast_to(bias, filtered.shape),
+        atol=1e-5,
+    )
+    # The kernels of the one pixel are still read.
+    layer.text[4].affine.bias.assign(np.arange(1024.0))
+    assert np.abs(run(layer, maps, text) - bias - filtered).max() > 1e-3
 
 
 def test_one_model_takes_maps_of_any_size(rng):
@@ -65,10 +92,13 @@ def test_dropout_rests_outside_training(rng):
 
 def test_wrong_input_explains_itself():
     maps, text = np.ones((2, 8, 8, 3)), np.ones((2, 6))
-    with pytest.raises(ValueError, match="`split_conditioning=False`"):
-        LingUNet(4, depth=2)(maps, text[:, :5])
-    with pytest.raises(ValueError, match="to one pixel"):
-        LingUNet(4, depth=3)(maps, text)
+    with pytest.raises(ValueError, match="leave `split_conditioning` out"):
+        LingUNet(4, depth=2, split_conditioning=True)(maps, text[:, :5])
+    for depth, released in ((4, True), (3, False)):
+        with pytest.raises(ValueError, match="one pixel behind 3 levels"):
+            LingUNet(4, depth=depth, released=released)(maps, text)
+    LingUNet(4, depth=3)(maps, text)
+    LingUNet(4, depth=1)(maps[:, :1, :1], text)
 
 
 def goal_pixels(rng, size):
@@ -87,10 +117,12 @@ def goal_pixels(rng, size):
     return [maps, text.astype("float32")], goal
 
 
-def test_case_10_finds_the_goal_pixel_that_a_text_names(rng):
+@pytest.mark.parametrize("released", [True, False])
+def test_case_10_finds_the_goal_pixel_that_a_text_names(released, rng):
     maps, text = keras.Input((8, 8, 3)), keras.Input((8,))
     encoded = keras.layers.Dense(32, activation="relu")(text)
-    filtered = LingUNet(16, depth=2, dropout=0.0)(maps, encoded)
+    layer = LingUNet(16, depth=2, released=released, dropout=0.0)
+    filtered = layer(maps, encoded)
     scores = keras.layers.Flatten()(keras.layers.Dense(1)(filtered))
     model = keras.Model([maps, text], scores)
     model.compile(

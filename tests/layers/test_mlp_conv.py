@@ -24,6 +24,17 @@ def test_is_a_convolution_and_a_dense_stack_at_each_pixel(rng):
     np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_each_step_may_start_its_own_way():
+    x = keras.Input((4, 4, 3))
+    starts = ["zeros", keras.initializers.Constant(2.0)]
+    model = keras.Model(x, MLPConv([5, 4], 3, kernel_initializer=starts)(x))
+    for layer in (model.layers[1], keras.models.clone_model(model).layers[1]):
+        kernels = [ops.convert_to_numpy(s.kernel) for s in layer.steps]
+        assert (kernels[0] == 0).all() and (kernels[1] == 2).all()
+    with pytest.raises(ValueError, match="or one for each. Received: 2 for"):
+        MLPConv([5, 4, 3], 3, kernel_initializer=starts)
+
+
 @pytest.mark.parametrize("last_activation", ["relu", None])
 def test_pooled_class_maps_are_the_mean_of_the_logits_of_pixels(
     rng, last_activation

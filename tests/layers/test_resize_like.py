@@ -118,6 +118,21 @@ def test_gradient_is_the_transposed_resize(rng, align_corners):
             assert gradient[0, i, j, 0] == pytest.approx(expected, abs=1e-5)
 
 
+def test_cubic_maps_are_for_inference_only(rng):
+    maps = rng.normal(size=(2, 5, 7, 3)).astype("float32")
+    target = np.zeros((2, 11, 16, 1))
+    layer = ResizeLike(cubic_inference=True)
+    plain = ops.convert_to_numpy(ResizeLike()(maps, target))
+    trained = ops.convert_to_numpy(layer(maps, target, training=True))
+    np.testing.assert_array_equal(trained, plain)
+    measured = ops.convert_to_numpy(layer(maps, target, training=False))
+    assert np.abs(measured - plain).max() > 0.1
+    # It reproduces what is constant, and the input's own size.
+    ones = np.ones_like(maps)
+    np.testing.assert_allclose(layer(ones, target), 1, rtol=1e-6)
+    np.testing.assert_allclose(layer(maps, maps), maps, rtol=1e-6)
+
+
 def test_wrong_input_explains_itself():
     with pytest.raises(ValueError, match="`target` .* must have 4 dim"):
         ResizeLike()(np.zeros((2, 3, 3, 1)), np.zeros((2, 3, 3)))

@@ -16,8 +16,14 @@ MADE = [
     losses.RefinerCosineLoss(name="cosine"),
     losses.RefinerMultiSimilarityLoss(3.0, 30.0, 0.4, 0.2),
     losses.SparseCrossentropyAndDice(dice_weight=0.5, ignore_class=2),
+    losses.SparseCrossentropyAndDice(0.0, ignore_class=2, over_batch=True),
+    losses.SparseSquaredHinge(name="hinge"),
 ]
-WITH_LABELS = (losses.MultiSimilarityLoss, losses.SparseCrossentropyAndDice)
+WITH_LABELS = (
+    losses.MultiSimilarityLoss,
+    losses.SparseCrossentropyAndDice,
+    losses.SparseSquaredHinge,
+)
 every_loss = pytest.mark.parametrize(
     "loss", MADE, ids=lambda loss: type(loss).__name__
 )

@@ -1,3 +1,5 @@
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -45,6 +47,52 @@ def test_without_dice_it_is_the_crossentropy(rng):
     expected = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     received = SparseCrossentropyAndDice(0.0)(labels, logits)
     assert float(received) == pytest.approx(float(expected(labels, logits)))
+
+
+def unequal(rng):
+    """Samples of 20, 3, 1 and no labeled pixels, and logits for them."""
+    labels = np.full((4, 4, 5), 255)
+    for sample, count in enumerate((20, 3, 1, 0)):
+        labels[sample].flat[:count] = rng.integers(0, 3, count)
+    return labels, 3 * rng.normal(size=(4, 4, 5, 3)).astype("float32")
+
+
+def test_over_the_batch_it_is_the_mean_of_all_labeled_pixels(rng):
+    labels, logits = unequal(rng)
+    kept = labels != 255
+    scores = logits[kept].astype("float64")
+    surprises = (
+        np.log(np.exp(scores).sum(axis=1)) - scores[np.arange(24), labels[kept]]
+    )
+    loss = SparseCrossentropyAndDice(0.0, ignore_class=255, over_batch=True)
+    assert float(loss(labels, logits)) == pytest.approx(surprises.mean())
+    # One image for each is something else.
+    each = SparseCrossentropyAndDice(0.0, ignore_class=255)
+    assert abs(float(each(labels, logits)) - surprises.mean()) > 0.1
+    nothing = np.full_like(labels, 255)
+    assert float(loss(nothing, logits)) == 0
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="needs TensorFlow"
+)
+def test_over_the_batch_of_two_replicas_it_is_that_of_one(rng, two_replicas):
+    labels, logits = unequal(rng)
+    trained = []
+    for scope in (contextlib.nullcontext, two_replicas.scope):
+        with scope():
+            layer = keras.layers.Dense(3, kernel_initializer="identity")
+            model = keras.Sequential([keras.Input((4, 5, 3)), layer])
+            model.compile(
+                keras.optimizers.SGD(0.1),
+                SparseCrossentropyAndDice(0.3, 255, over_batch=True),
+            )
+        history = model.fit(logits, labels, batch_size=4, verbose=0)
+        trained.append((history.history["loss"], model.get_weights()))
+    (first, weights), (second, others) = trained
+    assert second == pytest.approx(first, rel=1e-5)
+    for weight, other in zip(weights, others, strict=True):
+        np.testing.assert_allclose(other, weight, rtol=1e-5, atol=1e-6)
 
 
 def test_a_certain_and_right_answer_costs_nothing(rng):

@@ -65,6 +65,118 @@ def test_every_row_of_every_encoder_weight_is_loaded(resnet50):
             assert np.array_equal(value, before[weight.path])
 
 
+TORCH_LAYOUT = LAYOUT | {"stride_on": "3x3", "epsilon": 1e-5}
+
+
+@pytest.fixture(scope="module")
+def torchvision_arrays():
+    """Arrays with the names and shapes of torchvision's ResNet50."""
+    rng = np.random.default_rng(6)
+    arrays = {"fc.weight": np.ones((1000, 2048)), "fc.bias": np.ones(1000)}
+
+    def add(convolution, norm, filters, channels, size):
+        shape = (filters, channels, size, size)
+        arrays[f"{convolution}.weight"] = rng.normal(size=shape) / 50
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            arrays[f"{norm}.{name}"] = rng.uniform(0.5, 1.5, filters)
+        arrays[f"{norm}.num_batches_tracked"] = np.array(7)
+
+    add("conv1", "bn1", 64, 3, 7)
+    channels = 64
+    for stage, blocks in enumerate((3, 4, 6, 3)):
+        width = 64 * 2**stage
+        for block in range(blocks):
+            path = f"layer{stage + 1}.{block}."
+            add(path + "conv1", path + "bn1", width, channels, 1)
+            add(path + "conv2", path + "bn2", width, width, 3)
+            add(path + "conv3", path + "bn3", 4 * width, width, 1)
+            if block == 0:
+                names = (path + "downsample.0", path + "downsample.1")
+                add(*names, 4 * width, channels, 1)
+            channels = 4 * width
+    return arrays
+
+
+def test_arrays_of_torchvision_are_put_in_their_place(torchvision_arrays):
+    model = refinenet(("rgb", "depth"), **TORCH_LAYOUT)
+    load_imagenet_encoder(model, torchvision_arrays)
+    for ours, theirs, norm in (
+        ("stem_{}", "conv1", "bn1"),
+        ("stage1_block1_{}0", "layer1.0.downsample.0", "layer1.0.downsample.1"),
+        ("stage3_block6_{}2", "layer3.5.conv2", "layer3.5.bn2"),
+        ("stage4_block3_{}3", "layer4.2.conv3", "layer4.2.bn3"),
+    ):
+        kernel = ops.convert_to_numpy(
+            model.get_layer(ours.format("conv")).kernel
+        )
+        expected = torchvision_arrays[f"{theirs}.weight"]
+        # In torch filters come first and positions last.
+        for row, column in np.ndindex(kernel.shape[:2]):
+            np.testing.assert_allclose(
+                kernel[row, column].T, expected[:, :, row, column], rtol=1e-6
+            )
+        layer = model.get_layer(ours.format("norm"))
+        for weight, name in (
+            (layer.gamma, "weight"),
+            (layer.beta, "bias"),
+            (layer.moving_mean, "running_mean"),
+            (layer.moving_variance, "running_var"),
+        ):
+            for row in ops.convert_to_numpy(weight):
+                np.testing.assert_allclose(
+                    row, torchvision_arrays[f"{norm}.{name}"], rtol=1e-6
+                )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"stride_on": "1x1"}, 'Build the model with `stride_on="3x3"`'),
+        ({"epsilon": 1e-3}, "Build the model with `epsilon=1e-05`"),
+        ({"blocks": (3, 4, 23, 3)}, "source dict with 53 conv"),
+    ],
+)
+def test_arrays_for_another_layout_are_refused(
+    torchvision_arrays, change, message
+):
+    model = refinenet(("rgb",), **{**TORCH_LAYOUT, **change})
+    with pytest.raises(ValueError, match=message):
+        load_imagenet_encoder(model, torchvision_arrays)
+
+
+def test_a_strided_bottleneck_of_torchvision(torchvision_arrays, rng):
+    torch = pytest.importorskip("torch")
+    model = refinenet(("rgb",), **TORCH_LAYOUT)
+    load_imagenet_encoder(model, torchvision_arrays)
+    block = keras.Model(
+        model.get_layer("stage1_block3_output").output,
+        model.get_layer("stage2_block1_output").output,
+    )
+    maps = rng.normal(size=(1, 9, 12, 256)).astype("float32")
+
+    def step(x, convolution, norm, **settings):
+        x = torch.nn.functional.conv2d(
+            x, arrays[f"layer2.0.{convolution}.weight"], **settings
+        )
+        names = ("running_mean", "running_var", "weight", "bias")
+        weights = (arrays[f"layer2.0.{norm}.{name}"] for name in names)
+        return torch.nn.functional.batch_norm(x, *weights)
+
+    arrays = {
+        name: torch.tensor(value, dtype=torch.float32)
+        for name, value in torchvision_arrays.items()
+    }
+    x = torch.tensor(np.moveaxis(maps, -1, 1))
+    shortcut = step(x, "downsample.0", "downsample.1", stride=2)
+    x = torch.relu(step(x, "conv1", "bn1"))
+    x = torch.relu(step(x, "conv2", "bn2", stride=2, padding=1))
+    expected = torch.relu(step(x, "conv3", "bn3") + shortcut)
+    received = ops.convert_to_numpy(block(maps, training=False))
+    np.testing.assert_allclose(
+        np.moveaxis(received, -1, 1), expected.numpy(), rtol=1e-3, atol=1e-3
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

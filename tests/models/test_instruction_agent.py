@@ -187,6 +187,8 @@ def test_records_name_the_arguments_that_matter(fusion):
     others = {
         "fusion_units": 9,
         "fusion_depth": 2,
+        "fusion_kernel_size": 5,
+        "fusion_released": True,
         "fusion_glimpses": 3,
         "fusion_activate_product": False,
     }

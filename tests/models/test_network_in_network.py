@@ -39,6 +39,20 @@ def test_published_networks_have_their_number_of_weights(preset, total):
     assert parameters(model.trainable_weights) == total
 
 
+@pytest.mark.parametrize("supervised", [False, True])
+def test_the_first_kernels_for_cifar100_start_as_published(supervised):
+    settings = NETWORK_IN_NETWORK_PRESETS["cifar100"]
+    model = network_in_network(**settings, deeply_supervised=supervised)
+    kernels = [
+        w
+        for w in model.trainable_weights
+        if w.name == "kernel" and w.path.startswith("block")
+    ]
+    deviations = [float(ops.std(kernel)) for kernel in kernels]
+    expected = [0.001, 0.01, 0.01] + 6 * [0.05]
+    np.testing.assert_allclose(deviations, expected, rtol=0.05)
+
+
 @pytest.mark.parametrize(
     ("preset", "side"),
     [("cifar10", 8), ("mnist", 7), ("svhn", 8), ("imagenet", 6)],

@@ -158,6 +158,19 @@ def trained(model, loss):
     }
 
 
+def test_cubic_logits_are_for_measuring():
+    model, cubic = small(dropout=0.0), small(dropout=0.0, cubic=True)
+    cubic.set_weights(model.get_weights())
+    inputs = images(model)
+    plain, measured = predict(model, inputs), predict(cubic, inputs)
+    quarter = keras.Model(
+        model.input, model.get_layer("ensemble_weights").output
+    )(inputs, training=False)
+    resized = ops.image.resize(quarter, (40, 56), data_format="channels_last")
+    np.testing.assert_allclose(plain["ensemble"], resized, atol=1e-5)
+    assert np.abs(measured["ensemble"] - plain["ensemble"]).max() > 1e-3
+
+
 @every_fusion
 def test_every_trainable_weight_learns(fusion):
     model = small(fusion=fusion, l1=0, dropout=0)
@@ -273,6 +286,7 @@ def test_records_name_the_arguments_that_matter(fusion):
         "threshold": 0.5,
         "l1": 0.1,
         "penalized_only": True,
+        "gate_ratio": 2,
     }
     usual = small(fusion=fusion).to_json()
     matter = {

@@ -112,6 +112,45 @@ def test_schedule_is_multiplied_too():
     assert_close(values(model), expected, rtol=1e-5, atol=1e-5)
 
 
+def halving():
+    return keras.optimizers.schedules.ExponentialDecay(8.0, 1, 0.5)
+
+
+def test_a_multiplier_may_be_a_schedule_of_the_step():
+    model = network()
+    optimizer = MultiRateSGD(0.1, multipliers={"head/": halving()})
+    before = values(model)
+    ones = tensors(np.ones(w.shape) for w in model.weights)
+    for _ in range(3):
+        optimizer.apply(ones, model.weights)
+    expected = {
+        name: w - 0.1 * (8 + 4 + 2 if name.startswith("head/") else 3)
+        for name, w in before.items()
+    }
+    assert_close(values(model), expected, rtol=1e-5, atol=1e-5)
+    copy = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert copy.get_config() == optimizer.get_config()
+    assert float(copy.multipliers["head/"](1)) == 4
+
+
+def test_multipliers_may_change_between_steps():
+    model = network()
+    optimizer = MultiRateSGD(0.1, multipliers=MULTIPLIERS)
+    before = values(model)
+    ones = tensors(np.ones(w.shape) for w in model.weights)
+    optimizer.apply(ones, model.weights)
+    optimizer.change_multipliers({"head/": 2.0})
+    optimizer.apply(ones, model.weights)
+    expected = {
+        name: w - 0.1 * (FACTORS[name] + (2 if name[:4] == "head" else 1))
+        for name, w in before.items()
+    }
+    assert_close(values(model), expected, rtol=1e-5, atol=1e-5)
+    with pytest.raises(ValueError, match="'tail/'"):
+        optimizer.change_multipliers({"tail/": 2.0})
+    assert optimizer.multipliers == {"head/": 2.0}
+
+
 def test_l2_is_a_gradient_before_momentum():
     model = network()
     expected = values(model)

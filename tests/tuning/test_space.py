@@ -10,6 +10,7 @@ from tuning.objective import Objective
 # Name, kind, range or choices, default and what it depends on, of every
 # parameter: who changes a space changes this on purpose.
 EXCHANGE = {"fusion": ["exchange"]}
+GATES = {"fusion": ["squeeze_excite"]}
 GATED = {"fusion": ["exchange", "squeeze_excite"]}
 PLAIN = {"architecture": ["plain"]}
 RESNET = {"architecture": ["squeeze_excite_resnet"]}
@@ -31,6 +32,7 @@ SPACES = {
             ("stage_4", "Boolean", [False, True], True, GATED),
             ("threshold", "Float", (1e-3, 0.2), 0.02, EXCHANGE),
             ("l1_times_rate", "Float", (4e-8, 4e-6), 4e-7, EXCHANGE),
+            ("gate_ratio", "Choice", [2, 4, 8, 16], 16, GATES),
         ],
     ),
     "image_classification": (

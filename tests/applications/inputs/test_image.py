@@ -231,3 +231,28 @@ def test_an_image_over_the_limit_is_named(tmp_path, monkeypatch):
     for read in (images.read, shape_of):
         with pytest.raises(ValueError, match="large.png is too large"):
             read(tmp_path / "large.png")
+
+
+def test_cubic_weights_are_those_of_opencv():
+    # Twice as many pixels lie a quarter beside the old ones.
+    quarter = [-0.03515625, 0.26171875, 0.87890625, -0.10546875]
+    weights = images.cubic_weights(6, 12)
+    np.testing.assert_allclose(weights[6, 1:5], quarter)
+    np.testing.assert_allclose(weights[7, 2:6], quarter[::-1])
+    # Beyond the border its pixel is repeated.
+    np.testing.assert_allclose(weights[0, 0], sum(quarter[:3]), rtol=1e-6)
+    np.testing.assert_allclose(images.cubic_weights(7, 3).sum(axis=1), 1)
+
+
+def test_cubic_images_are_those_of_torch(rng):
+    torch = pytest.importorskip("torch")
+    image = rng.normal(size=(9, 14, 3)).astype("float32")
+    for size in ((20, 23), (5, 6), (9, 28)):
+        expected = torch.nn.functional.interpolate(
+            torch.tensor(image.transpose(2, 0, 1)[None]), size, mode="bicubic"
+        )
+        np.testing.assert_allclose(
+            images.resize(image, size, "cubic"),
+            expected.numpy()[0].transpose(1, 2, 0),
+            atol=1e-5,
+        )
