@@ -93,7 +93,7 @@ class Config(settings.Settings):
     pretrained: Literal["nothing", "imagenet"] = "nothing"
     """Start of the encoder; "imagenet" downloads Keras's weights once for a
     stride on 1x1, and reads `encoder_weights` for one on 3x3."""
-    encoder_weights: str | None = None
+    encoder_weights: settings.Place | None = None
     """File of numpy.savez with a ResNet's arrays by torchvision's names."""
 
     dice: settings.NonNegative = 1.0
@@ -146,6 +146,11 @@ class Config(settings.Settings):
             raise ValueError(
                 "scale must be a range, the smaller number first, received "
                 f"{self.scale}"
+            )
+        if self.encoder_weights is not None and self.pretrained != "imagenet":
+            raise ValueError(
+                "encoder_weights are for --pretrained imagenet; received "
+                f"--pretrained {self.pretrained}"
             )
         if max(self.exchange_stages, default=0) > len(self.blocks):
             raise ValueError(

@@ -3,11 +3,13 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_fusion.losses.sample_loss import SampleLoss
+from keras_fusion.losses.similarity import nan_where_not_finite
 from keras_fusion.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_fusion")
-class SparseSquaredHinge(keras.losses.Loss):
+class SparseSquaredHinge(SampleLoss):
     """Asks the right class's score to be over 1, and all others' under -1.
 
         loss = sum over classes c of max(0, 1 - sign[c] * score[c])^2
@@ -22,7 +24,8 @@ class SparseSquaredHinge(keras.losses.Loss):
         dtype: The dtype of its computations.
 
     Call arguments:
-        y_true: Integer labels `(batch,)` or `(batch, 1)`.
+        y_true: Integer labels `(batch,)` or `(batch, 1)`. A label outside
+            the classes makes the sample's value NaN.
         y_pred: Scores `(batch, classes)`, of any range: no probabilities.
 
     Example:
@@ -47,6 +50,12 @@ class SparseSquaredHinge(keras.losses.Loss):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         labels = ops.cast(ops.reshape(y_true, (-1,)), "int32")
-        label = ops.one_hot(labels, y_pred.shape[-1], dtype=y_pred.dtype)
+        classes = y_pred.shape[-1]
+        known = ops.logical_and(labels >= 0, labels < classes)
+        label = ops.one_hot(
+            ops.where(known, labels, 0), classes, dtype=y_pred.dtype
+        )
         margin = 1 - (2 * label - 1) * y_pred
-        return ops.sum(ops.square(ops.maximum(margin, 0)), axis=-1)
+        values = ops.sum(ops.square(ops.maximum(margin, 0)), axis=-1)
+        values = ops.where(known, values, float("nan"))
+        return nan_where_not_finite(values, y_pred)

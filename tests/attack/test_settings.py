@@ -52,6 +52,9 @@ def wrong_texts(name, schema):
         yield from ([x] for x in ("", "..", ".x", "a/b", "a\nb", "x" * 300))
     elif name in ("data_dir", "runs_dir"):
         yield from (["a_file"], ["a_file/x"], [""], ["a\0b"])
+    elif name == "encoder_weights":
+        # Of an encoder that starts without them.
+        yield from (["a_file"], ["nowhere.npz"], [""])
     elif name == "dataset":
         yield from (["no_such_set"], [""], ["../x"])
     else:
