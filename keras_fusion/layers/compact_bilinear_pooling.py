@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
+from keras_fusion.layers.argument_validation import int_or_none
 from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.layers.power_normalization import power_normalize
 from keras_fusion.layers.precision import at_least_float32
@@ -82,9 +83,9 @@ class CompactBilinearPooling(ModalityLayer):
     ) -> None:
         super().__init__(**kwargs)
         check_sizes(units=units)
-        self.units = units
+        self.units = int(units)
         self.normalize = normalize
-        self.seed = seed
+        self.seed = int_or_none(seed)
 
     def build(self, input_shape: list[Shape]) -> None:
         widths = check_vectors(self, input_shape)

@@ -7,6 +7,8 @@ from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_ndim
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vector
+from keras_fusion.layers.argument_validation import int_or_none
+from keras_fusion.layers.empty_batch import fill_empty_batch
 from keras_fusion.layers.text_convolution import TextConvolution
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
@@ -99,13 +101,13 @@ class LingUNet(keras.layers.Layer):
             kernel_size=kernel_size,
             strides=strides,
         )
-        self.filters = filters
-        self.depth = depth
-        self.kernel_size = kernel_size
-        self.strides = strides
+        self.filters = int(filters)
+        self.depth = int(depth)
+        self.kernel_size = int(kernel_size)
+        self.strides = int(strides)
         self.split_conditioning = split_conditioning
         self.dropout = dropout
-        self.seed = seed
+        self.seed = int_or_none(seed)
 
     def build(self, inputs_shape: Shape, conditioning_shape: Shape) -> None:
         check_ndim(self, inputs_shape, 4, 4)
@@ -196,9 +198,9 @@ class LingUNet(keras.layers.Layer):
     def call(
         self, inputs: Tensor, conditioning: Tensor, training: bool = False
     ) -> Tensor:
-        if inputs.shape[0] == 0:
-            # TensorFlow's convolution on CPUs returns the wrong shape.
-            return ops.zeros((*inputs.shape[:-1], self.filters), inputs.dtype)
+        batch = ops.shape(inputs)[0]
+        inputs = fill_empty_batch(inputs)
+        conditioning = fill_empty_batch(conditioning)
         parts = [conditioning] * self.depth
         if self.split_conditioning:
             parts = ops.split(conditioning, self.depth, axis=-1)
@@ -219,7 +221,7 @@ class LingUNet(keras.layers.Layer):
             # Levels of odd size were rounded up.
             joined = self.widen[level](joined)[:, :height, :width]
             joined = self.widen_norms[level](ops.leaky_relu(joined))
-        return joined
+        return joined[:batch]
 
     def compute_output_shape(
         self, inputs_shape: Shape, conditioning_shape: Shape

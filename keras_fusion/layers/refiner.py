@@ -9,9 +9,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_built
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_presence
+from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.built_dense import built_dense
 from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.losses import RefinerCosineLoss
@@ -111,7 +112,9 @@ class Refiner(ModalityLayer):
     ) -> None:
         super().__init__(**kwargs)
         self.fusion = fusion
-        self.hidden_units = tuple(hidden_units)
+        for n, units in enumerate(hidden_units):
+            check_sizes(**{f"hidden_units[{n}]": units})
+        self.hidden_units = tuple(map(int, hidden_units))
         self.activation = keras.activations.get(activation)
         self.loss = (
             RefinerCosineLoss() if loss is None else keras.losses.get(loss)
@@ -147,10 +150,18 @@ class Refiner(ModalityLayer):
             self._check_count("loss_weights", self.loss_weights, inputs_shape)
         self.defusers: list[keras.layers.Dense] = []
         for m, shape in enumerate(targets_shape):
-            for axis in range(1, len(shape)):
-                check_channels(self, shape, axis)
+            self._check_target(shape)
             self._add_defuser(m, fused_shape[-1], math.prod(shape[1:]))
         self.remember_modalities(inputs_shape)
+
+    def _check_target(self, shape: Shape) -> None:
+        if None in shape[1:]:
+            raise ValueError(
+                f"`targets` of {self.name} must have known sizes, as all of "
+                f"their features are rebuilt. Received: {tuple(shape)}. "
+                "Set them in `keras.Input`, or pass `targets` that have them, "
+                "such as means over positions."
+            )
 
     def _check_count(
         self, name: str, values: Sequence[Any], inputs_shape: list[Shape]
@@ -187,6 +198,7 @@ class Refiner(ModalityLayer):
 
     def defuse(self, fused: Tensor) -> list[Tensor]:
         """List of N reconstructions `(batch, features)` from fused vectors."""
+        check_built(self, "defuse")
         depth = len(self.hidden_units) + 1
         reconstructions = []
         for first in range(0, len(self.defusers), depth):

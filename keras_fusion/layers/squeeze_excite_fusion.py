@@ -69,7 +69,7 @@ class SqueezeExciteFusion(ModalityLayer):
     def __init__(self, ratio: int = 16, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_sizes(ratio=ratio)
-        self.ratio = ratio
+        self.ratio = int(ratio)
         self.supports_masking = True
 
     def build(self, input_shape: list[Shape]) -> None:
