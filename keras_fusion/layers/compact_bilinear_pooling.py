@@ -38,7 +38,9 @@ class CompactBilinearPooling(ModalityLayer):
     units are needed, and the layer behind grows with them.
 
     The layer has no trainable weights. The hash indices and signs are drawn
-    once, saved with the model, and count two integers for each feature.
+    once, saved with the model, and count two integers for each feature. Models
+    with it cannot be exported to ONNX: its converter of TensorFlow knows the
+    Fourier transform only in front of an absolute value.
 
     Args:
         units: Integer, width of the output, the paper's `d`. Published models

@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import keras
@@ -148,7 +149,7 @@ class TransformerFusion(ModalityLayer):
         hidden = self.expansion * self.units
         self.expanding = [
             built_dense(
-                self, f"expanding_{i}", hidden, self.units, activation="gelu"
+                self, f"expanding_{i}", hidden, self.units, activation=gelu
             )
             for i in blocks
         ]
@@ -252,3 +253,8 @@ class TransformerFusion(ModalityLayer):
             "dropout": self.dropout,
             "seed": self.seed,
         }
+
+
+def gelu(x: Tensor) -> Tensor:
+    """Keras's, by a function that ONNX has: Keras takes `erfc`."""
+    return 0.5 * x * (1 + ops.erf(x * math.sqrt(0.5)))
