@@ -4,9 +4,11 @@ Every error names the argument, says what it must be, then what was received
 and, where that is not plain, what to do.
 """
 
+from collections.abc import Iterable
 from collections.abc import Sequence
 from itertools import repeat
 from numbers import Integral
+from operator import index
 from typing import Any
 
 import keras
@@ -23,6 +25,20 @@ def check_sizes(**sizes: int) -> None:
                 f"`{name}` must be an integer of at least 1. "
                 f"Received: {name}={size}"
             )
+
+
+def int_or_none(value: int | None) -> int | None:
+    """`value` as Python's own integer, which JSON can hold, or None."""
+    return None if value is None else index(value)
+
+
+def check_built(layer: keras.layers.Layer, name: str) -> None:
+    """Raises unless the weights are there that `name` looks at."""
+    if not layer.built:
+        raise ValueError(
+            f"`{name}` of {layer.name} must be asked of a built layer. "
+            "Received: a layer without weights. Call it on its inputs first."
+        )
 
 
 def check_not_negative(**values: float) -> None:
@@ -49,13 +65,15 @@ def standardize_tuple(
     name: str, value: int | Sequence[int], n: int
 ) -> tuple[int, ...]:
     """Returns `value` as a tuple of `n` positive integers."""
-    sizes = (value,) * n if isinstance(value, int) else tuple(value)
-    if len(sizes) != n or any(size < 1 for size in sizes):
+    given: Any = value
+    sizes = tuple(given) if isinstance(given, Iterable) else (given,) * n
+    whole = all(isinstance(size, Integral) for size in sizes)
+    if len(sizes) != n or not whole or min(sizes) < 1:
         raise ValueError(
             f"`{name}` must be a positive integer, or {n} of them. "
             f"Received: {name}={value}"
         )
-    return sizes
+    return tuple(map(int, sizes))
 
 
 def standardize_padding(padding: Padding, n: int) -> Padding:
@@ -69,7 +87,7 @@ def standardize_padding(padding: Padding, n: int) -> Padding:
         if len(pairs) == n and all(
             len(pair) == 2 and min(pair) >= 0 for pair in pairs
         ):
-            return pairs
+            return tuple((int(before), int(after)) for before, after in pairs)
     raise ValueError(
         f"`padding` must be one of {names} or a tuple of {n} pairs "
         f"(before, after). Received: padding={padding}"

@@ -7,6 +7,7 @@ from keras import ops
 from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_ndim
 from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.argument_validation import int_or_none
 from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.layers.precision import cast_within_range
 from keras_fusion.layers.query_chunks import map_queries
@@ -120,15 +121,17 @@ class BilinearAttention(keras.layers.Layer):
             )
         if hidden_units is not None:
             check_sizes(hidden_units=hidden_units)
-        self.rank = rank
-        self.num_glimpses = num_glimpses
+        self.rank = int(rank)
+        self.num_glimpses = int(num_glimpses)
         self.activation = keras.activations.get(activation)
         self.activate_product = activate_product
-        self.hidden_units = hidden_units
+        self.hidden_units = int_or_none(hidden_units)
         self.out_activation: Any = None
         if out_activation is not None:
             self.out_activation = keras.activations.get(out_activation)
-        self.memory_limit = memory_limit
+        self.memory_limit = (
+            None if memory_limit is None else float(memory_limit)
+        )
         self.supports_masking = True
 
     def build(self, query_shape: Shape, value_shape: Shape) -> None:

@@ -104,10 +104,10 @@ class BlockTermFusion(ModalityLayer):
                 f"would be empty. Received: num_blocks={num_blocks}, "
                 f"projection_units={projection_units}"
             )
-        self.units = units
-        self.projection_units = projection_units
-        self.num_blocks = num_blocks
-        self.rank = rank
+        self.units = int(units)
+        self.projection_units = int(projection_units)
+        self.num_blocks = int(num_blocks)
+        self.rank = int(rank)
         self.normalize = normalize
         # Blocks of one width run as one einsum: (count, width) of each kind.
         self._kinds = [(num_blocks, size)]

@@ -1,11 +1,13 @@
 import math
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_fusion.layers.argument_validation import check_built
 from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_not_negative
@@ -130,7 +132,7 @@ class ChannelExchange(ModalityLayer):
         self.l1 = l1
         self.penalized_only = penalized_only
         self.normalization = normalization
-        self.axis = axis
+        self.axis = index(axis)
         self.momentum = momentum
         self.epsilon = epsilon
         self.frozen_statistics = frozen_statistics
@@ -285,11 +287,13 @@ class ChannelExchange(ModalityLayer):
     @property
     def exchanged(self) -> np.ndarray:
         """Boolean array `(N, channels)`: which channels are replaced now."""
+        check_built(self, "exchanged")
         return ops.convert_to_numpy(self._replaced(self.gamma))
 
     @property
     def exchanged_share(self) -> np.ndarray:
         """Array `(N,)`: the replaced share of the penalized channels."""
+        check_built(self, "exchanged_share")
         replaced = self.exchanged & self.penalized
         return replaced.sum(axis=1) / np.maximum(1, self.penalized.sum(axis=1))
 

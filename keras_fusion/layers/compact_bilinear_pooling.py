@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
+from keras_fusion.layers.argument_validation import int_or_none
 from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.layers.power_normalization import power_normalize
 from keras_fusion.layers.precision import at_least_float32
@@ -37,7 +38,9 @@ class CompactBilinearPooling(ModalityLayer):
     units are needed, and the layer behind grows with them.
 
     The layer has no trainable weights. The hash indices and signs are drawn
-    once, saved with the model, and count two integers for each feature.
+    once, saved with the model, and count two integers for each feature. Models
+    with it cannot be exported to ONNX: its converter of TensorFlow knows the
+    Fourier transform only in front of an absolute value.
 
     Args:
         units: Integer, width of the output, the paper's `d`. Published models
@@ -82,9 +85,9 @@ class CompactBilinearPooling(ModalityLayer):
     ) -> None:
         super().__init__(**kwargs)
         check_sizes(units=units)
-        self.units = units
+        self.units = int(units)
         self.normalize = normalize
-        self.seed = seed
+        self.seed = int_or_none(seed)
 
     def build(self, input_shape: list[Shape]) -> None:
         widths = check_vectors(self, input_shape)

@@ -4,11 +4,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_fusion.layers.argument_validation import check_built
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vector
 from keras_fusion.layers.log_bilinear_context import beside_positions
 from keras_fusion.layers.log_bilinear_context import check_context
 from keras_fusion.layers.log_bilinear_context import predict_embedding
+from keras_fusion.layers.log_bilinear_context import to_indices
 from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.layers.precision import cast_within_range
 from keras_fusion.types import Shape
@@ -93,9 +95,9 @@ class FactoredLogBilinear(keras.layers.Layer):
             embedding_size=embedding_size,
             factors=factors,
         )
-        self.vocabulary_size = vocabulary_size
-        self.embedding_size = embedding_size
-        self.factors = factors
+        self.vocabulary_size = int(vocabulary_size)
+        self.embedding_size = int(embedding_size)
+        self.factors = int(factors)
 
     def build(self, context_shape: Shape, modality_shape: Shape) -> None:
         positions = check_context(self, context_shape)
@@ -124,6 +126,15 @@ class FactoredLogBilinear(keras.layers.Layer):
         With fewer factors than its rank, `E` is the nearest table they can
         form.
         """
+        check_built(self, "assign_embeddings")
+        expected = (self.vocabulary_size, self.embedding_size)
+        if np.shape(embeddings) != expected:
+            raise ValueError(
+                f"`embeddings` of {self.name} must be of shape {expected}, a "
+                "row for each word. "
+                f"Received: embeddings_shape={np.shape(embeddings)}. "
+                "Cut or project the table to that width."
+            )
         left, values, right = np.linalg.svd(embeddings, full_matrices=False)
         tiny = values.max() * max(embeddings.shape) * np.finfo("float32").eps
         rank = min(self.factors, np.count_nonzero(values > tiny))
@@ -145,7 +156,8 @@ class FactoredLogBilinear(keras.layers.Layer):
 
     def encode_context(self, context: Tensor) -> Tensor:
         """Returns the factors of the context's share of the prediction."""
-        context = ops.cast(context, "int32")
+        check_built(self, "encode_context")
+        context = to_indices(self, context)
         factors = ops.take(self.word_factors, context, axis=0)
         embedded = ops.matmul(factors, self.embedding_factors)
         return self._to_factors(
@@ -154,6 +166,7 @@ class FactoredLogBilinear(keras.layers.Layer):
 
     def encode_modality(self, modality: Tensor) -> Tensor:
         """Returns the modality's gates and its factors, side by side."""
+        check_built(self, "encode_modality")
         gates = ops.matmul(modality, self.modality_factors)
         share = ops.matmul(modality, self.modality_kernel)
         return ops.concatenate([gates, self._to_factors(share)], axis=-1)

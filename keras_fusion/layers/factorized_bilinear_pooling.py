@@ -7,6 +7,7 @@ from keras import ops
 from keras_fusion.layers.argument_validation import check_multiple
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
+from keras_fusion.layers.argument_validation import int_or_none
 from keras_fusion.layers.built_dense import built_dense
 from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.layers.power_normalization import power_normalize
@@ -97,13 +98,13 @@ class FactorizedBilinearPooling(ModalityLayer):
         super().__init__(**kwargs)
         check_sizes(units=units, rank=rank, num_blocks=num_blocks)
         check_multiple("units", units, "num_blocks", num_blocks)
-        self.units = units
-        self.rank = rank
-        self.num_blocks = num_blocks
+        self.units = int(units)
+        self.rank = int(rank)
+        self.num_blocks = int(num_blocks)
         self.dropout = dropout
         self.normalize = normalize
         self.projection_bias = projection_bias
-        self.seed = seed
+        self.seed = int_or_none(seed)
 
     def build(self, input_shape: list[Shape]) -> None:
         widths = check_vectors(self, input_shape)

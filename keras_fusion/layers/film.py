@@ -1,3 +1,4 @@
+from operator import index
 from typing import Any
 
 import keras
@@ -73,7 +74,7 @@ class FiLM(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.axis = axis
+        self.axis = index(axis)
         self.supports_masking = True
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 

@@ -67,7 +67,7 @@ class GatedGraph(keras.layers.Layer):
     def __init__(self, num_steps: int = 3, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_sizes(num_steps=num_steps)
-        self.num_steps = num_steps
+        self.num_steps = int(num_steps)
         self.supports_masking = True
 
     def build(self, input_shape: Shape) -> None:

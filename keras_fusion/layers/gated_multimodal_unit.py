@@ -3,6 +3,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_fusion.layers.argument_validation import check_built
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vectors
 from keras_fusion.layers.built_dense import built_dense
@@ -84,7 +85,7 @@ class GatedMultimodalUnit(ModalityLayer):
     ) -> None:
         super().__init__(**kwargs)
         check_sizes(units=units)
-        self.units = units
+        self.units = int(units)
         self.activation = keras.activations.get(activation)
         self.tied_gates = tied_gates
 
@@ -114,6 +115,7 @@ class GatedMultimodalUnit(ModalityLayer):
 
     def gates(self, inputs: list[Tensor]) -> Tensor:
         """Returns the gates, `(batch, modalities, units)`, of `inputs`."""
+        check_built(self, "gates")
         logits = self.gate(ops.concatenate(inputs, axis=-1))
         gates = logits.shape[-1] // self.units
         logits = ops.reshape(logits, (-1, gates, self.units))

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_fusion.layers.argument_validation import check_built
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_same_shape
 from keras_fusion.layers.joint_mask import joint_mask
@@ -82,6 +83,7 @@ class LearnedEnsemble(ModalityLayer):
     @property
     def mixing_weights(self) -> np.ndarray:
         """Array `(N,)` of the weights; they sum to 1."""
+        check_built(self, "mixing_weights")
         return ops.convert_to_numpy(self._softmax())
 
     def _softmax(self) -> Tensor:

@@ -7,6 +7,8 @@ from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_ndim
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vector
+from keras_fusion.layers.argument_validation import int_or_none
+from keras_fusion.layers.empty_batch import fill_empty_batch
 from keras_fusion.layers.text_convolution import TextConvolution
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
@@ -111,14 +113,14 @@ class LingUNet(keras.layers.Layer):
             kernel_size=kernel_size,
             strides=strides,
         )
-        self.filters = filters
-        self.depth = depth
-        self.kernel_size = kernel_size
-        self.strides = strides
+        self.filters = int(filters)
+        self.depth = int(depth)
+        self.kernel_size = int(kernel_size)
+        self.strides = int(strides)
         self.split_conditioning = split_conditioning
         self.released = released
         self.dropout = dropout
-        self.seed = seed
+        self.seed = int_or_none(seed)
 
     def build(self, inputs_shape: Shape, conditioning_shape: Shape) -> None:
         check_ndim(self, inputs_shape, 4, 4)
@@ -230,9 +232,9 @@ class LingUNet(keras.layers.Layer):
     def call(
         self, inputs: Tensor, conditioning: Tensor, training: bool = False
     ) -> Tensor:
-        if inputs.shape[0] == 0:
-            # TensorFlow's convolution on CPUs returns the wrong shape.
-            return ops.zeros((*inputs.shape[:-1], self.filters), inputs.dtype)
+        batch = ops.shape(inputs)[0]
+        inputs = fill_empty_batch(inputs)
+        conditioning = fill_empty_batch(conditioning)
         parts = [conditioning] * self.depth
         if self.split_conditioning:
             parts = ops.split(conditioning, self.depth, axis=-1)
@@ -254,7 +256,7 @@ class LingUNet(keras.layers.Layer):
             joined = self.widen[level](joined)[:, :height, :width]
             if level or not self.released:
                 joined = self.widen_norms[level](self._bend(joined))
-        return joined
+        return joined[:batch]
 
     def _bend(self, maps: Tensor) -> Tensor:
         return ops.leaky_relu(maps, 0.01 if self.released else 0.2)

@@ -81,7 +81,7 @@ class LocalFullyConnectedFusion(keras.layers.Layer):
             )
         for n, width in enumerate(units):
             check_sizes(**{f"units[{n}]": width})
-        self.units = list(units)
+        self.units = list(map(int, units))
         self.supports_masking = True
         self.activation = keras.activations.get(activation)
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_fusion.layers.argument_validation import check_built
 from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_known_sizes
 from keras_fusion.layers.argument_validation import check_multiple
@@ -68,7 +69,7 @@ class LocallyConnected(keras.layers.Layer):
                 "`implementation` must be 1, 2 or 3, as in Keras 2. "
                 f"Received: implementation={implementation}"
             )
-        self.filters = filters
+        self.filters = int(filters)
         self.kernel_size = standardize_tuple(
             "kernel_size", kernel_size, self.rank
         )
@@ -83,13 +84,13 @@ class LocallyConnected(keras.layers.Layer):
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
-        self.implementation = implementation
+        self.implementation = int(implementation)
         self.dilation_rate = standardize_tuple(
             "dilation_rate", dilation_rate, self.rank
         )
-        self.groups = groups
+        self.groups = int(groups)
         self.legacy_same = legacy_same
-        self.patch_limit = patch_limit
+        self.patch_limit = int(patch_limit)
         self._channels_first = self.data_format == "channels_first"
 
     def build(self, input_shape: Shape) -> None:
@@ -261,6 +262,7 @@ class LocallyConnected(keras.layers.Layer):
             a dense layer from the flattened input to the flattened output
             before the activation. Meant for small layers.
         """
+        check_built(self, "to_dense")
         rows, columns, inside = self._matrix_indices()
         matrix: np.ndarray = np.zeros(self._matrix_shape(), "float32")
         kernel = ops.convert_to_numpy(self.kernel)
@@ -279,6 +281,7 @@ class LocallyConnected(keras.layers.Layer):
                 this layer. Those of the first can also be set, or loaded
                 from a file, as they are.
         """
+        check_built(self, "load_keras2_weights")
         kernel, *bias = (np.asarray(weight) for weight in weights)
         if kernel.ndim != 3:
             rows, columns, inside = self._matrix_indices()

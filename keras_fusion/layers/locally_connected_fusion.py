@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_fusion.layers.argument_validation import check_built
 from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_known_sizes
 from keras_fusion.layers.argument_validation import check_modalities
@@ -131,6 +132,7 @@ class LocallyConnectedFusion(ModalityLayer):
     @property
     def branch_weights(self) -> np.ndarray:
         """Array `(channels, S)`, behind positions if they have their own."""
+        check_built(self, "branch_weights")
         return ops.convert_to_numpy(self.kernel)
 
     def branch_statistics(

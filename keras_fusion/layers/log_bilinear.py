@@ -3,11 +3,13 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_fusion.layers.argument_validation import check_built
 from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.argument_validation import check_vector
 from keras_fusion.layers.log_bilinear_context import beside_positions
 from keras_fusion.layers.log_bilinear_context import check_context
 from keras_fusion.layers.log_bilinear_context import predict_embedding
+from keras_fusion.layers.log_bilinear_context import to_indices
 from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
@@ -85,8 +87,8 @@ class LogBilinear(keras.layers.Layer):
         check_sizes(
             vocabulary_size=vocabulary_size, embedding_size=embedding_size
         )
-        self.vocabulary_size = vocabulary_size
-        self.embedding_size = embedding_size
+        self.vocabulary_size = int(vocabulary_size)
+        self.embedding_size = int(embedding_size)
 
     def build(
         self, context_shape: Shape, modality_shape: Shape | None = None
@@ -125,12 +127,14 @@ class LogBilinear(keras.layers.Layer):
 
     def encode_context(self, context: Tensor) -> Tensor:
         """Returns the context's share of the predicted embedding."""
-        context = ops.cast(context, "int32")
+        check_built(self, "encode_context")
+        context = to_indices(self, context)
         embedded = ops.take(self.embeddings, context, axis=0)
         return predict_embedding(embedded, self.context_kernel)
 
     def encode_modality(self, modality: Tensor) -> Tensor:
         """Returns the modality's share of the predicted embedding."""
+        check_built(self, "encode_modality")
         if self.modality_kernel is None:
             raise ValueError(
                 f"`modality` of {self.name} must be None, as the layer was "

@@ -21,6 +21,22 @@ def check_context(layer: keras.layers.Layer, shape: Shape) -> int:
     return check_channels(layer, shape, -1, "context")
 
 
+def to_indices(layer: keras.layers.Layer, context: Tensor) -> Tensor:
+    """Returns the words of `context` as integers.
+
+    Numbers that half precision has rounded would be other words. Keras casts
+    those of float32 to it under a mixed policy.
+    """
+    dtype = keras.backend.standardize_dtype(context.dtype)
+    if dtype in ("float16", "bfloat16"):
+        raise ValueError(
+            f"`context` of {layer.name} must be integers, as {dtype} cannot "
+            "hold the indices of many words. Received: context of a float "
+            'type. Pass `dtype="int32"` to `keras.Input`.'
+        )
+    return ops.cast(context, "int32")
+
+
 def predict_embedding(embedded: Tensor, kernel: Tensor) -> Tensor:
     """Sums one linear map of the embedding for each position of the context.
 

@@ -93,8 +93,8 @@ class LowRankBilinearPooling(ModalityLayer):
     ) -> None:
         super().__init__(**kwargs)
         check_sizes(units=units, rank=rank)
-        self.units = units
-        self.rank = rank
+        self.units = int(units)
+        self.rank = int(rank)
         self.activation = keras.activations.get(activation)
         self.activate_product = activate_product
         self.projection_bias = projection_bias

@@ -69,8 +69,8 @@ class LowRankTensorFusion(ModalityLayer):
     def __init__(self, units: int, rank: int = 4, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_sizes(units=units, rank=rank)
-        self.units = units
-        self.rank = rank
+        self.units = int(units)
+        self.rank = int(rank)
 
     def build(self, input_shape: list[Shape]) -> None:
         widths = check_vectors(self, input_shape)

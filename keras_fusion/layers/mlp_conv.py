@@ -4,6 +4,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.argument_validation import standardize_tuple
+from keras_fusion.layers.empty_batch import fill_empty_batch
 from keras_fusion.types import Activation
 from keras_fusion.types import Initializer
 from keras_fusion.types import Shape
@@ -88,14 +91,16 @@ class MLPConv(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if not filters:
+        if not len(filters):
             raise ValueError(
                 "`filters` must hold the filters of at least one step. "
                 f"Received: filters={filters}"
             )
-        self.filters = tuple(filters)
-        self.kernel_size = kernel_size
-        self.strides = strides
+        for n, count in enumerate(filters):
+            check_sizes(**{f"filters[{n}]": count})
+        self.filters = tuple(map(int, filters))
+        self.kernel_size = standardize_tuple("kernel_size", kernel_size, 2)
+        self.strides = standardize_tuple("strides", strides, 2)
         self.padding = padding
         self.activation = keras.activations.get(activation)
         self.last_activation = keras.activations.get(last_activation)
@@ -134,14 +139,10 @@ class MLPConv(keras.layers.Layer):
             shape = step.compute_output_shape(shape)
 
     def call(self, inputs: Tensor) -> Tensor:
-        if inputs.shape[0] == 0:
-            # TensorFlow's convolution on CPUs returns the wrong shape.
-            shape = self.compute_output_shape(inputs.shape)
-            return ops.zeros(shape, self.compute_dtype)
-        outputs = inputs
+        outputs = fill_empty_batch(inputs)
         for step in self.steps:
             outputs = step(outputs)
-        return outputs
+        return outputs[: ops.shape(inputs)[0]]
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         shape = tuple(input_shape)

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_fusion.layers.argument_validation import check_modalities
+from keras_fusion.layers.argument_validation import int_or_none
 from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.layers.replica_seed_generator import ReplicaSeedGenerator
 from keras_fusion.types import Shape
@@ -46,8 +47,8 @@ class ModalityDropout(ModalityLayer):
         N times `(batch, ...)`, of any rank.
 
     Output shape:
-        A pair: the list of N tensors as they came in, and the presence mask
-        of shape `(batch, N)`, 0 or 1.
+        A pair: the list of N tensors as they came in, integers as integers,
+        and the presence mask of shape `(batch, N)`, 0 or 1.
 
     Raises:
         ValueError: If the inputs are not a list of two or more tensors, or if
@@ -72,8 +73,8 @@ class ModalityDropout(ModalityLayer):
             )
         self.rate = rate
         self.supports_masking = True
-        self.seed = seed
-        self.seed_generator = ReplicaSeedGenerator(seed)
+        self.seed = int_or_none(seed)
+        self.seed_generator = ReplicaSeedGenerator(self.seed)
 
     def build(
         self, inputs_shape: list[Shape], presence_shape: Shape | None = None
@@ -96,7 +97,9 @@ class ModalityDropout(ModalityLayer):
             kept = ops.logical_and(kept, self._survivors(shape, kept))
         outputs = [
             ops.where(
-                ops.reshape(kept[:, m], (-1,) + (1,) * (x.ndim - 1)), x, 0.0
+                ops.reshape(kept[:, m], (-1,) + (1,) * (x.ndim - 1)),
+                x,
+                ops.zeros_like(x),
             )
             for m, x in enumerate(inputs)
         ]
@@ -113,6 +116,25 @@ class ModalityDropout(ModalityLayer):
         self, inputs: Any, mask: list[Tensor | None] | None = None
     ) -> tuple[list[Tensor | None], None]:
         return mask or [None] * len(inputs), None
+
+    def compute_output_spec(
+        self,
+        inputs: list[Tensor],
+        presence: Tensor | None = None,
+        training: bool = False,
+    ) -> tuple[list[Tensor], Tensor]:
+        outputs = [
+            keras.KerasTensor(
+                x.shape,
+                # Integers, such as indices of words, stay what they are.
+                self.compute_dtype
+                if keras.backend.is_float_dtype(x.dtype)
+                else x.dtype,
+            )
+            for x in inputs
+        ]
+        shape = (inputs[0].shape[0], len(inputs))
+        return outputs, keras.KerasTensor(shape, self.compute_dtype)
 
     def compute_output_shape(
         self, inputs_shape: list[Shape], presence_shape: Shape | None = None

@@ -6,6 +6,7 @@ from keras import ops
 from keras_fusion.layers.argument_validation import check_channels
 from keras_fusion.layers.argument_validation import check_ndim
 from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.argument_validation import int_or_none
 from keras_fusion.layers.built_dense import built_dense
 from keras_fusion.layers.precision import at_least_float32
 from keras_fusion.layers.precision import cast_within_range
@@ -92,9 +93,9 @@ class PairwiseBilinearAttention(keras.layers.Layer):
         check_sizes(rank=rank, num_glimpses=num_glimpses)
         if attention_rank is not None:
             check_sizes(attention_rank=attention_rank)
-        self.rank = rank
-        self.num_glimpses = num_glimpses
-        self.attention_rank = attention_rank
+        self.rank = int(rank)
+        self.num_glimpses = int(num_glimpses)
+        self.attention_rank = int_or_none(attention_rank)
         self.activation = keras.activations.get(activation)
         self.supports_masking = True
 

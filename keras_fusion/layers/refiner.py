@@ -9,9 +9,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_fusion.layers.argument_validation import check_channels
+from keras_fusion.layers.argument_validation import check_built
 from keras_fusion.layers.argument_validation import check_modalities
 from keras_fusion.layers.argument_validation import check_presence
+from keras_fusion.layers.argument_validation import check_sizes
 from keras_fusion.layers.built_dense import built_dense
 from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.losses import RefinerCosineLoss
@@ -133,7 +134,9 @@ class Refiner(ModalityLayer):
     ) -> None:
         super().__init__(**kwargs)
         self.fusion = fusion
-        self.hidden_units = tuple(hidden_units)
+        for n, units in enumerate(hidden_units):
+            check_sizes(**{f"hidden_units[{n}]": units})
+        self.hidden_units = tuple(map(int, hidden_units))
         self.activation = keras.activations.get(activation)
         self.loss = (
             RefinerCosineLoss() if loss is None else keras.losses.get(loss)
@@ -186,8 +189,13 @@ class Refiner(ModalityLayer):
         self.remember_modalities(inputs_shape)
 
     def _width_of(self, target_shape: Shape) -> int:
-        for axis in range(1, len(target_shape)):
-            check_channels(self, target_shape, axis)
+        if None in target_shape[1:]:
+            raise ValueError(
+                f"`targets` of {self.name} must have known sizes, as all of "
+                f"their features are rebuilt. Received: {tuple(target_shape)}. "
+                "Set them in `keras.Input`, or pass `targets` that have them, "
+                "such as means over positions."
+            )
         return math.prod(target_shape[1:])
 
     def _check_count(
@@ -241,6 +249,7 @@ class Refiner(ModalityLayer):
 
     def defuse(self, fused: Tensor) -> list[Tensor]:
         """List of N reconstructions `(batch, features)` from fused vectors."""
+        check_built(self, "defuse")
         if isinstance(self.decoders, list):
             return [decoder(fused) for decoder in self.decoders]
         if self.decoders is not None:

@@ -71,8 +71,8 @@ class SqueezeExciteFusion(ModalityLayer):
     def __init__(self, ratio: int = 16, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_sizes(ratio=ratio)
-        self.ratio = ratio
-        self.axis = axis
+        self.ratio = int(ratio)
+        self.axis = int(axis)
         self.supports_masking = True
 
     def build(self, input_shape: list[Shape]) -> None:

@@ -69,7 +69,7 @@ class TensorFusion(ModalityLayer):
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_sizes(units=units)
-        self.units = units
+        self.units = int(units)
 
     def build(self, input_shape: list[Shape]) -> None:
         widths = check_vectors(self, input_shape)

@@ -76,8 +76,8 @@ class TextConvolution(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         check_sizes(filters=filters, kernel_size=kernel_size)
-        self.filters = filters
-        self.kernel_size = kernel_size
+        self.filters = int(filters)
+        self.kernel_size = int(kernel_size)
         self.normalize = normalize
 
     def build(self, inputs_shape: Shape, conditioning_shape: Shape) -> None:

@@ -67,7 +67,7 @@ class TextGate(keras.layers.Layer):
     def __init__(self, ratio: int = 16, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_sizes(ratio=ratio)
-        self.ratio = ratio
+        self.ratio = int(ratio)
         self.supports_masking = True
 
     def build(self, inputs_shape: Shape, conditioning_shape: Shape) -> None:

@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ from keras_fusion.layers.argument_validation import check_multiple
 from keras_fusion.layers.argument_validation import check_ndim
 from keras_fusion.layers.argument_validation import check_presence
 from keras_fusion.layers.argument_validation import check_sizes
+from keras_fusion.layers.argument_validation import int_or_none
 from keras_fusion.layers.built_dense import built_dense
 from keras_fusion.layers.modality_layer import ModalityLayer
 from keras_fusion.types import Shape
@@ -101,12 +103,12 @@ class TransformerFusion(ModalityLayer):
             expansion=expansion,
         )
         check_multiple("units", units, "num_heads", num_heads)
-        self.units = units
-        self.num_heads = num_heads
-        self.num_blocks = num_blocks
-        self.expansion = expansion
+        self.units = int(units)
+        self.num_heads = int(num_heads)
+        self.num_blocks = int(num_blocks)
+        self.expansion = int(expansion)
         self.dropout = dropout
-        self.seed = seed
+        self.seed = int_or_none(seed)
         self.supports_masking = True
 
     def build(
@@ -147,7 +149,7 @@ class TransformerFusion(ModalityLayer):
         hidden = self.expansion * self.units
         self.expanding = [
             built_dense(
-                self, f"expanding_{i}", hidden, self.units, activation="gelu"
+                self, f"expanding_{i}", hidden, self.units, activation=gelu
             )
             for i in blocks
         ]
@@ -251,3 +253,8 @@ class TransformerFusion(ModalityLayer):
             "dropout": self.dropout,
             "seed": self.seed,
         }
+
+
+def gelu(x: Tensor) -> Tensor:
+    """Keras's, by a function that ONNX has: Keras takes `erfc`."""
+    return 0.5 * x * (1 + ops.erf(x * math.sqrt(0.5)))

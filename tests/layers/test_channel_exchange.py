@@ -474,3 +474,9 @@ def test_wrong_arguments_explain_themselves(arguments, message):
 def test_wrong_shapes_explain_themselves(arguments, shapes, message):
     with pytest.raises(ValueError, match=message):
         ChannelExchange(**arguments).build(shapes)
+
+
+@pytest.mark.parametrize("name", ["exchanged", "exchanged_share"])
+def test_nothing_is_exchanged_before_there_are_weights(name):
+    with pytest.raises(ValueError, match="must be asked of a built layer"):
+        getattr(ChannelExchange(), name)

@@ -208,6 +208,30 @@ def test_config_round_trips_and_holds_every_argument(case):
 
 
 @every_case
+def test_integers_of_numpy_are_stored_as_those_of_python(case):
+    config = case.make().get_config()
+    ours = set(inspect.signature(type(case.make())).parameters) & set(config)
+
+    def with_numpy(value):
+        if isinstance(value, list | tuple):
+            return type(value)(map(with_numpy, value))
+        return np.int64(value) if type(value) is int else value
+
+    def types(value):
+        if isinstance(value, list | tuple):
+            return [types(part) for part in value]
+        return type(value)
+
+    changed = {name: with_numpy(config[name]) for name in ours}
+    again = type(case.make()).from_config({**config, **changed}).get_config()
+    for name in ours:
+        assert again[name] == config[name], name
+        # Integers for floats may stay integers.
+        expected = types(config[name])
+        assert types(again[name]) in (expected, float), name
+
+
+@every_case
 def test_saved_model_gives_the_same_numbers(case, tmp_path):
     model = model_of(case, built(case))
     path = tmp_path / "model.keras"

@@ -149,3 +149,11 @@ def test_wrong_input_explains_itself(rng):
         FactoredLogBilinear(7, 5, factors=0)
     with pytest.raises(ValueError, match="Pool or flatten"):
         FactoredLogBilinear(7, 5)(samples(rng)[0], np.zeros((6, 4, 4)))
+
+
+@pytest.mark.parametrize("shape", [(7, 4), (6, 5), (5, 7), (7,)])
+def test_a_table_of_another_shape_is_refused(shape):
+    layer = FactoredLogBilinear(7, 5)
+    layer.build((None, 3), (None, 4))
+    with pytest.raises(ValueError, match=r"must be of shape \(7, 5\)"):
+        layer.assign_embeddings(np.ones(shape))

@@ -143,7 +143,9 @@ def test_gradients_of_text_kernels_near_zero_are_finite(rng, scale):
     maps = rng.normal(size=(4, 3, 3, 5)).astype("float16")
     text = (scale * rng.normal(size=(4, 24))).astype("float16")
     upstream = np.ones(layer(maps, text).shape, "float16")
-    by_input, _ = gradients(Unpacked(layer), [maps, text], [upstream])
+    unpacked = Unpacked(layer)
+    unpacked([maps, text])
+    by_input, _ = gradients(unpacked, [maps, text], [upstream])
     assert all(np.all(np.isfinite(x)) for x in by_input)
 
 

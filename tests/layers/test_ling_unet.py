@@ -140,3 +140,20 @@ def test_case_10_finds_the_goal_pixel_that_a_text_names(released, rng):
         [x[0], np.zeros_like(x[1])], goal, batch_size=500, verbose=0
     )
     assert blind <= 0.2
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf")
+def test_a_batch_that_turns_out_empty_gives_an_empty_output():
+    import tensorflow as tf
+
+    layer = LingUNet(3, depth=2, kernel_size=3)
+    layer.build((None, 8, 8, 2), (None, 4))
+    call = tf.function(
+        layer,
+        input_signature=[
+            tf.TensorSpec((None, 8, 8, 2)),
+            tf.TensorSpec((None, 4)),
+        ],
+    )
+    outputs = call(tf.zeros((0, 8, 8, 2)), tf.zeros((0, 4)))
+    assert outputs.shape == (0, 8, 8, 3)

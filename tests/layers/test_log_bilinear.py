@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_fusion.layers import FactoredLogBilinear
 from keras_fusion.layers import LogBilinear
 
 
@@ -113,3 +114,18 @@ def test_wrong_input_explains_itself(rng):
         LogBilinear(7, 5)(words(rng, 2, 3), np.zeros((2, 4, 4), "float32"))
     with pytest.raises(ValueError, match="Pass one at the first call too"):
         built(rng, modality=None)(words(rng, 2, 3), np.zeros((2, 4)))
+
+
+@pytest.mark.parametrize("kind", [LogBilinear, FactoredLogBilinear])
+def test_words_rounded_by_half_precision_are_refused(kind):
+    layer = kind(5000, 2, dtype="mixed_float16")
+    modality = np.ones((1, 3), "float32")
+    layer(np.array([[2049, 3]], "int32"), modality)
+    with pytest.raises(ValueError, match="`context` of .* must be integers"):
+        layer(np.array([[2049, 3]], "float32"), modality)
+
+
+@pytest.mark.parametrize("kind", [LogBilinear, FactoredLogBilinear])
+def test_codes_are_asked_of_built_layers(kind):
+    with pytest.raises(ValueError, match="must be asked of a built layer"):
+        kind(7, 5).encode_context(np.ones((1, 2), "int32"))

@@ -104,3 +104,31 @@ def test_seeded_initializer_is_kept_by_saving(tmp_path):
     for each in (layer, again):
         each.build((None, 5, 5, 2))
     np.testing.assert_array_equal(*(m.get_weights()[0] for m in (layer, again)))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf")
+def test_a_batch_that_turns_out_empty_gives_an_empty_output():
+    import tensorflow as tf
+
+    layer = MLPConv([4, 3], 3, strides=2, data_format="channels_last")
+    layer.build((None, 5, 4, 2))
+    call = tf.function(
+        layer, input_signature=[tf.TensorSpec((None, None, None, 2))]
+    )
+    assert call(tf.zeros((0, 5, 4, 2))).shape == (0, 3, 2, 3)
+    np.testing.assert_allclose(
+        call(tf.ones((2, 5, 4, 2))), layer(tf.ones((2, 5, 4, 2))), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([4, 0], 3), r"`filters\[1\]` must be an integer"),
+        (([4], (3, 3, 3)), "`kernel_size` must be a positive integer"),
+        (([4], 3, 1.5), "`strides` must be a positive integer"),
+    ],
+)
+def test_sizes_that_make_no_windows_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        MLPConv(*arguments)

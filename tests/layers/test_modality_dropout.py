@@ -106,3 +106,17 @@ def test_wrong_input_explains_itself():
         ModalityDropout(1.5)
     with pytest.raises(ValueError, match="list of at least 2 tensors"):
         ModalityDropout(0.5)([np.zeros((2, 3))])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
+def test_indices_of_words_stay_integers(dtype):
+    words = np.array([[2049, 3], [4097, 5]], "int32")
+    maps = np.ones((2, 3), "float32")
+    layer = ModalityDropout(1.0, seed=0, dtype=dtype)
+    (outputs, _), presence = layer([words, maps], training=True)
+    kept = ops.convert_to_numpy(presence)[:, :1].astype("int32")
+    np.testing.assert_array_equal(outputs, kept * words)
+    inputs = [keras.Input((2,), dtype="int32"), keras.Input((3,))]
+    (symbol, other), _ = layer(inputs)
+    assert symbol.dtype == "int32"
+    assert other.dtype == layer.compute_dtype

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_fusion import losses
 from keras_fusion.layers import Refiner
+from keras_fusion.layers import TransformerFusion
 from tests.gradients import gradients
 from tests.layers.cases_refiner import blocks
 from tests.layers.cases_refiner import dense_fusion
@@ -454,3 +455,12 @@ def test_wrong_input_explains_itself(rng):
     reduced = lambda y_true, y_pred: ops.mean(y_pred)  # noqa: E731
     with pytest.raises(ValueError, match="Do not reduce over the batch"):
         refiner(loss=reduced)(x)
+
+
+def test_sequences_of_unknown_length_need_targets_of_known_size():
+    inputs = [keras.Input((None, 4)), keras.Input((3,))]
+    fusion = TransformerFusion(8, num_blocks=1)
+    with pytest.raises(ValueError, match="`targets` of .* known sizes"):
+        Refiner(fusion)(inputs)
+    targets = [keras.Input((4,)), keras.Input((3,))]
+    assert Refiner(fusion)(inputs, targets=targets).shape == (None, 8)

@@ -122,3 +122,23 @@ def test_wrong_input_explains_itself(rng):
         TransformerFusion(6, num_heads=4)
     with pytest.raises(ValueError, match="one column for each modality"):
         TransformerFusion(8)(arrays(rng), np.ones((4, 2)))
+
+
+@pytest.mark.filterwarnings("ignore:In the future `np:FutureWarning")
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf2onnx")
+def test_onnx_gives_the_same_numbers(rng, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("tf2onnx")
+    inputs = [keras.Input((5,)), keras.Input((4, 3))]
+    model = keras.Model(inputs, TransformerFusion(8)(inputs))
+    x = [
+        rng.normal(size=(2, *symbol.shape[1:])).astype("float32")
+        for symbol in inputs
+    ]
+    expected = ops.convert_to_numpy(model(x))
+    path = tmp_path / "model.onnx"
+    model.export(path, format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(path)
+    names = [node.name for node in session.get_inputs()]
+    (outputs,) = session.run(None, dict(zip(names, x, strict=True)))
+    np.testing.assert_allclose(outputs, expected, atol=1e-5)
