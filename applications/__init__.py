@@ -10,6 +10,9 @@ TASKS = {
     "image_classification": (
         "name what an image shows, from fused branches of one network"
     ),
+    "multimodal_classification": (
+        "tell the class of rows of pictures, sounds, texts and tables"
+    ),
     "instruction_following": (
         "move blocks as a text says, from pictures of the board"
     ),

@@ -84,16 +84,14 @@ def in_words(schema: dict[str, Any]) -> str:
             words = f"one or more, {words}".removesuffix(", ")
         return words
     low, high = schema.get("minimum"), schema.get("maximum")
-    if "exclusiveMinimum" in schema:
-        low, high = schema["exclusiveMinimum"], schema["exclusiveMaximum"]
-        return f"between {low:g} and {high:g}"
-    if "exclusiveMaximum" in schema:
-        return f"{low:g} to less than {schema['exclusiveMaximum']:g}"
-    if low is None:
+    if low is None and "exclusiveMinimum" not in schema:
         return ""
+    start = f"{low:g}" if low is not None else "more than 0"
+    if "exclusiveMaximum" in schema:
+        return f"{start} to less than {schema['exclusiveMaximum']:g}"
     if high is None or high >= LARGE:
-        return "more than 0" if low == SMALL else f"{low:g} or more"
-    return f"{low:g} to {high:g}"
+        return "more than 0" if low in (None, SMALL) else f"{start} or more"
+    return f"{start} to {high:g}"
 
 
 def settings(config_class: type) -> type:

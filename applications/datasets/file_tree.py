@@ -54,9 +54,8 @@ def find_splits(root: Path, left_out: LeftOut) -> dict[str, Path]:
     found: dict[str, Path] = {}
     beside = []
     for path in entries(root, left_out):
-        name = path.name.lower()
-        split = OTHER_NAMES.get(name, name)
-        if not path.is_dir() or split not in SPLITS:
+        split = split_of(path.name)
+        if not path.is_dir() or split is None:
             beside.append(path)
         elif split in found:
             raise ValueError(
@@ -69,6 +68,12 @@ def find_splits(root: Path, left_out: LeftOut) -> dict[str, Path]:
         if path.is_dir():
             left_out.add(path, "folders beside those of the splits")
     return {name: found[name] for name in SPLITS if name in found}
+
+
+def split_of(name: str) -> str | None:
+    """The split that a name means, in any case; None: it means none."""
+    split = OTHER_NAMES.get(name.lower(), name.lower())
+    return split if split in SPLITS else None
 
 
 def entries(folder: Path, left_out: LeftOut) -> list[Path]:

@@ -1,7 +1,7 @@
 """Functional builders of published architectures, and their first weights.
 
 The ways in which they fuse are records, by name, in `BRANCH_FUSIONS`,
-`CLASSIFICATION_HEADS` and `TEXT_FUSIONS`.
+`CLASSIFICATION_HEADS`, `FUSION_LAYERS` and `TEXT_FUSIONS`.
 """
 
 from keras_fusion.models.branch_fusion import BRANCH_FUSIONS
@@ -15,6 +15,8 @@ from keras_fusion.models.convolutional_fusion_network import (
     convolutional_fusion_network,
 )
 from keras_fusion.models.deeply_supervised import DeeplySupervised
+from keras_fusion.models.fusion_layers import FUSION_LAYERS
+from keras_fusion.models.fusion_layers import FusionLayer
 from keras_fusion.models.imagenet import load_imagenet_encoder
 from keras_fusion.models.instruction_agent import instruction_agent
 from keras_fusion.models.lenet import lenet
@@ -32,11 +34,13 @@ __all__ = [
     "BRANCH_FUSIONS",
     "CLASSIFICATION_HEADS",
     "CONVOLUTIONAL_FUSION_PRESETS",
+    "FUSION_LAYERS",
     "NETWORK_IN_NETWORK_PRESETS",
     "TEXT_FUSIONS",
     "BranchFusion",
     "ClassificationHead",
     "DeeplySupervised",
+    "FusionLayer",
     "TextFusion",
     "convolutional_fusion_network",
     "instruction_agent",

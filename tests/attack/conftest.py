@@ -20,6 +20,11 @@ SMALL = {
         *("--epochs", "1", "--batch-size", "4", "--data-dir", "animals"),
         *("--widths", "4", "4", "4", "--branch-width", "4"),
     ),
+    "multimodal_classification": (
+        *("--epochs", "1", "--batch-size", "4", "--data-dir", "rows"),
+        *("--units", "4", "--filters", "4", "--text-length", "4"),
+        *("--image-side", "8"),
+    ),
     "instruction_following": (
         *("--epochs", "1", "--batch-size", "4", "--data-dir", "blocks"),
         *("--image-units", "8", "--text-units", "8", "--joint-units", "8"),
@@ -49,6 +54,14 @@ def write_animals(root):
             Image.fromarray(pixels).save(root / name / f"{index}.png")
 
 
+def write_rows(root):
+    root.mkdir()
+    lines = ["says,size,label"]
+    for index in range(24):
+        lines.append(f"word {index} of {index % 7},{index},{index % 2}")
+    (root / "train.csv").write_text("\n".join(lines))
+
+
 def write_blocks(root):
     root.mkdir()
     for name, count in (("train", 8), ("dev", 2)):
@@ -71,6 +84,7 @@ def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     write_frames(home / "frames")
     write_animals(home / "animals")
+    write_rows(home / "rows")
     write_blocks(home / "blocks")
     (home / "empty").mkdir()
     (home / "a_file").write_text("a file\n")

@@ -55,6 +55,8 @@ def wrong_texts(name, schema):
     elif name == "encoder_weights":
         # Of an encoder that starts without them.
         yield from (["a_file"], ["nowhere.npz"], [""])
+    elif name in ("label", "labels"):
+        yield from (["no such column"], [""])
     elif name == "dataset":
         yield from (["no_such_set"], [""], ["../x"])
     else:

@@ -15,6 +15,7 @@ every_verb = pytest.mark.parametrize("verb", VERBS)
 DATA = {
     "semantic_segmentation": "frames",
     "image_classification": "animals",
+    "multimodal_classification": "rows",
     "instruction_following": "blocks",
 }
 
@@ -105,6 +106,10 @@ def test_predictions_among_their_inputs_are_refused(refuse, task):
         ("image_classification", "explain", ["--split", "test"]),
         ("image_classification", "explain", ["--split", "nope"]),
         ("image_classification", "explain", ["--data-dir", "empty"]),
+        ("multimodal_classification", "graph", ["--split", "test"]),
+        ("multimodal_classification", "graph", ["--split", "nope"]),
+        ("multimodal_classification", "graph", ["--data-dir", "frames"]),
+        ("multimodal_classification", "evaluate", ["--data-dir", "animals"]),
         ("instruction_following", "play", ["--index", "-1"]),
         ("instruction_following", "play", ["--index", "1000000"]),
         ("instruction_following", "play", ["--index", "x"]),

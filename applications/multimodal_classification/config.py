@@ -1,0 +1,152 @@
+"""The settings of the task, and presets of them."""
+
+from typing import Annotated
+from typing import Literal
+
+import pydantic
+from pydantic import Field
+
+from applications import settings
+from keras_fusion.models import FUSION_LAYERS
+
+TABLE = "table"
+KINDS = ("images", "sounds", "texts")
+
+
+@settings.settings
+class Config(settings.Settings):
+    """Defaults train in minutes on two CPU cores."""
+
+    epochs: settings.Count = 40
+    batch_size: settings.Count = 32
+    learning_rate: settings.Positive = 2e-3
+
+    images: settings.Names = ()
+    """Columns of pictures' files. With sounds, texts and table empty too:
+    found by the columns' contents."""
+    sounds: settings.Names = ()
+    """Columns of WAV files."""
+    texts: settings.Names = ()
+    """Columns of texts."""
+    table: settings.Names = ()
+    """Columns of numbers and categories; together they are one modality."""
+    label: settings.Place | None = None
+    """Column of the class. None: label, class, target or y."""
+    labels: settings.Place | None = None
+    """Column of a list of classes, for several classes a row."""
+    held_out: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    """Share of the training rows for validation if the data has none."""
+    labelled_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the labels of each class that is learned from; the other rows
+    count for the refiner alone."""
+
+    classes: settings.Names = ()
+    """Names of the classes. Empty: as the data has them."""
+    words: settings.Names = ()
+    """Words that are known. Empty: those of the training texts."""
+    numbers: settings.Names = ()
+    """Columns of the table that are numbers. Empty: as the data has them."""
+    means: tuple[float, ...] = ()
+    """Means of the numbers. Empty: those of the training part."""
+    deviations: tuple[settings.Positive, ...] = ()
+    """Their deviations."""
+    categories: settings.Names = ()
+    """Values of its other columns, as COLUMN=VALUE."""
+
+    image_side: Annotated[int, Field(ge=8, le=1024)] = 32
+    """Height and width to which pictures are brought, in pixels."""
+    filters: settings.Sizes = (16, 32)
+    """Of the convolutions over pictures and over spectrograms."""
+    sound_rate: Annotated[int, Field(ge=1000, le=96000)] = 8000
+    """Samples a second to which sounds are brought."""
+    sound_seconds: Annotated[float, Field(ge=0.1, le=60)] = 1.0
+    """Length of sounds; what is longer is cut."""
+    vocabulary: settings.Count = 5000
+    """Words that are known at most."""
+    text_length: settings.Size = 64
+    """Words of a text that are read; what is longer is cut off."""
+    text_encoder: Literal["convolution", "bag"] = "convolution"
+    """Words in their order, or their mean."""
+    units: settings.Size = 64
+    """Width of each modality's vector, and of the fused one."""
+    dropout: settings.Share = 0.1
+    """Share dropped before the classifier."""
+
+    fusion: settings.one_of(FUSION_LAYERS, "How the modalities are fused.") = (
+        "concat"
+    )
+    modality_dropout: settings.Share = 0.2
+    """Share of training rows in which a modality is hidden."""
+    missing: Literal["token", "zeros"] = "token"
+    """What stands for a missing modality: a learned vector, or zeros."""
+    refiner_weight: settings.NonNegative = 0.1
+    """Weight of the refiner's loss; 0 is without it."""
+    refiner_loss: Literal["cosine", "mse", "contrastive", "similarity"] = (
+        "cosine"
+    )
+    """How a modality's vector, decoded from the fused one, is compared."""
+    refiner_units: tuple[settings.Size, ...] = ()
+    """Hidden units of its decoders."""
+    stop_gradient: bool = True
+    """Keep the refiner from making its targets simpler."""
+    similarity_weight: settings.NonNegative = 0.0
+    """Weight of the multi-similarity loss of the fused vectors."""
+    pretrain_epochs: settings.NonNegativeInt = 0
+    """Of the epochs, the first so many are without labels."""
+    weight_decay: settings.NonNegative = 1e-4
+    """AdamW's decay."""
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> "Config":
+        if self.label is not None and self.labels is not None:
+            raise ValueError(
+                "label and labels are two kinds of problems; give one of them"
+            )
+        named = [*self.images, *self.sounds, *self.texts, *self.table]
+        named += [name for name in (self.label, self.labels) if name]
+        if len(set(named)) < len(named):
+            raise ValueError(
+                "a column can be one kind of input, or the label; received "
+                f"{', '.join(named)}"
+            )
+        if not len(self.numbers) == len(self.means) == len(self.deviations):
+            raise ValueError(
+                "numbers, means and deviations are of the same columns, so "
+                f"they must be equally many; received {len(self.numbers)}, "
+                f"{len(self.means)} and {len(self.deviations)}"
+            )
+        if self.pretrain_epochs >= self.epochs:
+            raise ValueError(
+                f"pretrain_epochs must be fewer than the {self.epochs} epochs, "
+                f"received {self.pretrain_epochs}"
+            )
+        if self.pretrain_epochs and not self.refiner_weight:
+            raise ValueError(
+                "pretrain_epochs learn from the refiner alone; give "
+                "refiner_weight a number above 0"
+            )
+        return self
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The inputs of the model, in order."""
+        table = (TABLE,) if self.table else ()
+        return (*self.images, *self.sounds, *self.texts, *table)
+
+    @property
+    def multilabel(self) -> bool:
+        return self.labels is not None
+
+    def kind(self, modality: str) -> str:
+        """Which of "images", "sounds", "texts", "table" a modality is."""
+        for name in KINDS:
+            if modality in getattr(self, name):
+                return name
+        return TABLE
+
+
+PRESETS = {
+    "default": Config(),
+    # First without labels, then with few of them.
+    "few_labels": Config(epochs=60, pretrain_epochs=30, labelled_fraction=0.05),
+}
