@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 SPLITS = ("train", "validation", "test")
@@ -67,6 +68,25 @@ def find_splits(root: Path, left_out: LeftOut) -> dict[str, Path]:
     for path in beside if found else ():
         if path.is_dir():
             left_out.add(path, "folders beside those of the splits")
+    return {name: found[name] for name in SPLITS if name in found}
+
+
+def find_split_files(
+    root: Path, suffixes: Sequence[str], left_out: LeftOut
+) -> dict[str, Path]:
+    """The file of each split, of any of its names; others are left out."""
+    found: dict[str, Path] = {}
+    for path in entries(root, left_out):
+        split = split_of(path.stem)
+        if path.is_dir() or path.suffix.lower() not in suffixes or not split:
+            left_out.add(path, "beside the files of the splits")
+        elif split in found:
+            raise ValueError(
+                f"{path} and {found[split]} are both the {split} part; keep "
+                "one of them"
+            )
+        else:
+            found[split] = path
     return {name: found[name] for name in SPLITS if name in found}
 
 

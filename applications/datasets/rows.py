@@ -18,8 +18,6 @@ from typing import Any
 from typing import NamedTuple
 
 from applications import files
-from applications.datasets import file_tree
-from applications.datasets.file_tree import LeftOut
 
 SUFFIXES = (".csv", ".jsonl")
 # Beyond this a field of a CSV file is no text that anyone wrote.
@@ -34,29 +32,6 @@ class Table(NamedTuple):
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     """By column: text, or what JSON has; None is missing."""
-
-    def where(self, index: int) -> str:
-        """The file and the number of a row, the first being 1."""
-        return f"{self.file}, row {index + 1}"
-
-
-def find(root: Path, left_out: LeftOut) -> dict[str, Path]:
-    """The file of every split, of any of its names."""
-    found: dict[str, Path] = {}
-    for path in file_tree.entries(root, left_out):
-        split = file_tree.split_of(path.stem)
-        if path.is_dir():
-            continue
-        if path.suffix.lower() not in SUFFIXES or split is None:
-            left_out.add(path, "files that are not rows of a split")
-        elif split in found:
-            raise ValueError(
-                f"{path} and {found[split]} are both the {split} part; keep "
-                "one of them"
-            )
-        else:
-            found[split] = path
-    return {name: found[name] for name in file_tree.SPLITS if name in found}
 
 
 def read(file: Path) -> Table:

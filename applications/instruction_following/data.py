@@ -114,6 +114,7 @@ def load_data(config: Config) -> Parts:
         lambda epoch: _training(part("train"), config, epoch),
         lambda name: _episodes(part(name), config),
         lambda name: _look(part(name)),
+        source.notes,
     )
 
 

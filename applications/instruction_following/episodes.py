@@ -10,8 +10,6 @@ from applications.instruction_following import entries
 from applications.instruction_following.rules import ABSENT
 from applications.instruction_following.rules import BLOCKS
 
-# Names of the parts of the data, and of their files.
-FILES = {"train": "train.json", "validation": "dev.json", "test": "test.json"}
 SINGLE_MOVE = "A0"
 
 
@@ -39,13 +37,12 @@ class Move(NamedTuple):
     texts: list[str]
 
 
-def read(folder: str | Path, part: str) -> Episodes:
-    """The single moves of a part of a folder in the public Blocks format.
+def read(file: Path) -> Episodes:
+    """The single moves of a part of the data in the public Blocks format.
 
     Whoever wrote a text is no part of it: worker ids, if there are any, are
     not read.
     """
-    file = Path(folder) / FILES[part]
     episodes = entries.read(file, "episodes with states and notes", _moves)
     moves = [move for moves in episodes for move in moves]
     if not moves:

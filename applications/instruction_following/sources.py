@@ -3,7 +3,7 @@
 | data_dir | train | validation | test |
 |---|---|---|---|
 | None | generated from the seed | 400 generated boards | 400 others |
-| a folder | `train.json` | `dev.json` | `test.json` |
+| a folder | `train.json` | `dev.json`, `val.json` and so on | `test.json` |
 """
 
 import functools
@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from applications.datasets import file_tree
+from applications.datasets.file_tree import LeftOut
 from applications.instruction_following import episodes
 from applications.instruction_following import instructions
 from applications.instruction_following import mini_world
@@ -29,6 +31,8 @@ class Source(NamedTuple):
     """Every part that there is, read when it is called."""
     vocabulary: Callable[[], tuple[str, ...]]
     """The words of the training texts."""
+    notes: tuple[str, ...] = ()
+    """What was left out."""
 
 
 def find(config: Config) -> Source:
@@ -55,28 +59,27 @@ def _generated(config: Config) -> Source:
 
 
 def _stored(config: Config) -> Source:
-    # Words and boards of a part come from one reading.
-    read = functools.cache(functools.partial(episodes.read, config.data_dir))
-    names = [
-        name
-        for name, file in episodes.FILES.items()
-        if (Path(config.data_dir) / file).is_file()
-    ]
-    if not names:
+    root = Path(config.data_dir)
+    left_out = LeftOut(root)
+    files = file_tree.find_split_files(root, (".json",), left_out)
+    if not files:
         raise ValueError(
-            f"{config.data_dir} has none of "
-            f"{', '.join(episodes.FILES.values())}; give a folder in the "
-            "Blocks format"
+            f"{root} has none of train.json, dev.json, test.json; give a "
+            "folder in the Blocks format"
         )
+    # Words and boards of a part come from one reading.
+    read = functools.cache(episodes.read)
 
     def vocabulary() -> tuple[str, ...]:
-        if "train" not in names:
+        if "train" not in files:
             raise ValueError(
-                f"{config.data_dir} has no {episodes.FILES['train']}, from "
-                "which the words to learn would come"
+                f"{root} has no train.json, from which the words to learn "
+                "would come"
             )
-        return instructions.vocabulary(read("train").texts)
+        return instructions.vocabulary(read(files["train"]).texts)
 
     return Source(
-        {name: functools.partial(read, name) for name in names}, vocabulary
+        {name: functools.partial(read, file) for name, file in files.items()},
+        vocabulary,
+        left_out.lines(),
     )

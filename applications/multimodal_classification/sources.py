@@ -20,6 +20,7 @@ from PIL import Image
 
 from applications.datasets import class_folders
 from applications.datasets import digits
+from applications.datasets import file_tree
 from applications.datasets import rows as row_files
 from applications.datasets.file_tree import LeftOut
 from applications.datasets.rows import Row
@@ -88,7 +89,7 @@ def find(config: Config) -> Source:
 def _rows(config: Config) -> Source:
     root = Path(config.data_dir)
     left_out = LeftOut(root)
-    found = row_files.find(root, left_out)
+    found = file_tree.find_split_files(root, row_files.SUFFIXES, left_out)
     if not found:
         raise ValueError(
             f"{root} has no file of rows; expected train.csv or train.jsonl, "
@@ -174,51 +175,71 @@ def of_rows(
     """The arrays of some rows of a table.
 
     A file that is not there is a missing modality. One that cannot be read is
-    a ValueError with the row, or, with a list for `problems`, missing too.
+    a ValueError with the row, or, with a list for `problems`, missing too;
+    labels are not looked at then.
     """
-    count = len(chosen)
-    inputs, presence = {}, []
+    part = Table(
+        table.file, table.columns, tuple(table.rows[i] for i in chosen)
+    )
+    numbers = [int(index) for index in chosen]
+    arrays = {}
     for name in config.modalities:
-        if name == TABLE and config.kind(name) == TABLE:
-            values, present = tables.encode(
-                [table.rows[i] for i in chosen],
-                config.table,
-                table_columns(config),
+        kind = config.kind(name)
+        if kind == "table":
+            arrays[name] = tables.encode(
+                rows, config.table, table_columns(config)
             )
-        elif config.kind(name) == "texts":
-            said = [table.rows[i].get(name) for i in chosen]
-            present = np.array([value is not None for value in said], bool)
-            values = texts.encode(
-                [str(value or "") for value in said],
-                config.words,
-                config.text_length,
-            )
+        elif kind == "texts":
+            arrays[name] = _words(config, part, name)
         else:
-            read, shape, kind = _reader(config, name)
-            values = np.zeros((count, *shape), kind)
-            present = np.zeros(count, bool)
-            for place, index in enumerate(chosen):
-                path = _path(table.rows[index], name, root)
-                if path is None:
-                    continue
-                try:
-                    values[place] = read(path)
-                    present[place] = True
-                except ValueError as error:
-                    text = f"{table.where(index)}, column {name}: {error}"
-                    if problems is None:
-                        raise ValueError(text) from error
-                    problems.append(text)
-        inputs[name] = values
-        presence.append(present)
-    # Where predictions are asked for, a label is nothing to go by.
+            arrays[name] = _files(config, part, name, root, numbers, problems)
     labels = [
-        columns.classes_of(config, table.rows[i]) if problems is None else None
-        for i in chosen
+        columns.classes_of(config, row) if problems is None else None
+        for row in rows
     ]
     return Examples(
-        inputs, np.stack(presence, axis=1), _labels(config, table, labels)
+        {name: values for name, (values, _) in arrays.items()},
+        np.stack([present for _, present in arrays.values()], axis=1),
+        _labels(config, table, labels),
     )
+
+
+def _words(
+    config: Config, table: Table, name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """The words of a column, and in which rows there is a text."""
+    said = [row.get(name) for row in table.rows]
+    values = texts.encode(
+        [str(text or "") for text in said], config.words, config.text_length
+    )
+    return values, np.array([text is not None for text in said], bool)
+
+
+def _files(
+    config: Config,
+    table: Table,
+    name: str,
+    root: Path,
+    numbers: Sequence[int],
+    problems: list[str] | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a column's files hold, and in which rows there is one."""
+    read, shape, kind = _reader(config, name)
+    values = np.zeros((len(table.rows), *shape), kind)
+    present = np.zeros(len(table.rows), bool)
+    for place, row in enumerate(table.rows):
+        path = _path(row, name, root)
+        if path is None:
+            continue
+        try:
+            values[place] = read(path)
+            present[place] = True
+        except ValueError as error:
+            text = f"{table.file}, row {numbers[place] + 1}, column {name}: "
+            if problems is None:
+                raise ValueError(f"{text}{error}") from error
+            problems.append(f"{text}{error}")
+    return values, present
 
 
 def _path(row: Row, name: str, root: Path) -> Path | None:

@@ -1,6 +1,6 @@
 import heapq
 import math
-import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +15,11 @@ from applications.instruction_following.rules import BLOCKS
 from applications.instruction_following.rules import DIRECTIONS
 from applications.instruction_following.rules import distance
 
-# A folder with the public Blocks data, if there is one.
-FOLDER = os.environ.get("KERAS_FUSION_BLOCKS")
+# The public Blocks data, where they lie beside the checkout.
+FOLDER = Path(__file__).parents[3] / "shared" / "data" / "blocks"
+FILES = {"train": "train.json", "validation": "dev.json", "test": "test.json"}
 pytestmark = pytest.mark.skipif(
-    not FOLDER, reason="KERAS_FUSION_BLOCKS names no folder"
+    not FOLDER.is_dir(), reason=f"there is no folder {FOLDER}"
 )
 # What is told to so many digits.
 TWO, THREE = 5e-3, 5e-4
@@ -30,10 +31,11 @@ def known():
     parts = {}
 
     def part_of(name):
+        file = FOLDER / FILES[name]
+        if not file.is_file():
+            pytest.skip(f"the folder has no {FILES[name]}")
         if name not in parts:
-            parts[name] = episodes.read(FOLDER, name)
-        if parts[name] is None:
-            pytest.skip(f"the folder has no {episodes.FILES[name]}")
+            parts[name] = episodes.read(file)
         return parts[name]
 
     return part_of

@@ -107,7 +107,7 @@ def question(state, instruction="up"):
 
 def test_single_moves_are_read_and_nobody_who_wrote_them(tmp_path):
     (tmp_path / "dev.json").write_text(json.dumps(one_episode()))
-    read = episodes.read(tmp_path, "validation")
+    read = episodes.read(tmp_path / "dev.json")
     assert read.texts == ("move it up", "up")
     np.testing.assert_array_equal(read.board, [0, 0])
     np.testing.assert_array_equal(read.block, [1])
@@ -175,7 +175,7 @@ def test_unreadable_files_explain_themselves(tmp_path, content, message):
     text = content if isinstance(content, str) else json.dumps(content)
     (tmp_path / "dev.json").write_text(text)
     with pytest.raises(ValueError, match=message) as error:
-        episodes.read(tmp_path, "validation")
+        episodes.read(tmp_path / "dev.json")
     assert str(error.value).startswith(str(tmp_path / "dev.json"))
     assert len(str(error.value)) < 500
 

@@ -4,6 +4,7 @@ import pytest
 
 from applications.datasets import rows
 from applications.datasets.file_tree import LeftOut
+from applications.datasets.file_tree import find_split_files
 
 
 def table(tmp_path, text, name="train.csv"):
@@ -81,15 +82,15 @@ def test_files_of_splits_have_short_names_in_any_case(tmp_path):
     for name in ("Train.CSV", "val.jsonl", "notes.txt", "other.csv", ".x.csv"):
         (tmp_path / name).write_text("a\n1\n")
     left_out = LeftOut(tmp_path)
-    found = rows.find(tmp_path, left_out)
+    found = find_split_files(tmp_path, rows.SUFFIXES, left_out)
     assert {key: path.name for key, path in found.items()} == {
         "train": "Train.CSV",
         "validation": "val.jsonl",
     }
     assert set(left_out.lines()) == {
         "left out, hidden or made by a system: .x.csv",
-        "left out, files that are not rows of a split: notes.txt, other.csv",
+        "left out, beside the files of the splits: notes.txt, other.csv",
     }
     (tmp_path / "dev.csv").write_text("a\n1\n")
     with pytest.raises(ValueError, match="both the validation part"):
-        rows.find(tmp_path, left_out)
+        find_split_files(tmp_path, rows.SUFFIXES, left_out)
