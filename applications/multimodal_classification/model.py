@@ -49,7 +49,7 @@ def build_model(config: Config) -> keras.Model:
             dtype="float32", name=EMBEDDING
         )(fused)
     model = keras.Model(inputs, outputs, name="multimodal_classifier")
-    _compile(model, config)
+    compile_model(model, config)
     return model
 
 
@@ -169,7 +169,7 @@ def labelled_binary_crossentropy(y_true: Any, y_pred: Any) -> Any:
     return values * known / ops.maximum(ops.mean(known), 1e-6)
 
 
-def _compile(model: keras.Model, config: Config) -> None:
+def compile_model(model: keras.Model, config: Config) -> None:
     loss: dict[str, Any] = {
         LABEL: labelled_binary_crossentropy
         if config.multilabel

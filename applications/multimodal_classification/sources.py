@@ -178,9 +178,8 @@ def of_rows(
     a ValueError with the row, or, with a list for `problems`, missing too;
     labels are not looked at then.
     """
-    part = Table(
-        table.file, table.columns, tuple(table.rows[i] for i in chosen)
-    )
+    rows = tuple(table.rows[index] for index in chosen)
+    part = table._replace(rows=rows)
     numbers = [int(index) for index in chosen]
     arrays = {}
     for name in config.modalities:
