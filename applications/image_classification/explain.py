@@ -27,7 +27,9 @@ class Explain(cli.RunCommand):
         check_branches(run.config)
         data, model = run.data(self.data_dir), run.model()
         names = (self.split,) if self.split else ("test", "validation")
-        split, dataset = data.split(*names)
+        split = data.first(*names)
+        print(data.describe(split))
+        _, dataset = data.split(split)
         weights, activations = Branches(model, data.config).measure(dataset)
         branches = branch_names(data.config)
         described = {

@@ -27,7 +27,9 @@ class Graph(cli.RunCommand):
         graphs.find_refiner(model)
         data = run.data(self.data_dir)
         names = (self.split,) if self.split else ("test", "validation")
-        split, dataset = data.split(*names)
+        split = data.first(*names)
+        print(data.describe(split))
+        _, dataset = data.split(split)
         described = graphs.describe(model, dataset, data.config)
         file = run.write(f"graph-{split}.json", described)
         picture = run.folder / "pictures" / f"graph-{split}.png"

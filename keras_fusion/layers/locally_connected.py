@@ -314,6 +314,21 @@ class LocallyConnected(keras.layers.Layer):
             return (input_shape[0], self.filters, *windows)
         return (input_shape[0], *windows, self.filters)
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        # Keras 2 had no such argument.
+        old = "legacy_same" not in config
+        if old and config.get("implementation", 1) != 1:
+            warnings.warn(
+                f"{cls.__name__} of Keras 2 with implementation="
+                f"{config['implementation']} has weights of another shape, "
+                "which cannot be loaded from its file as they are. Give what "
+                "the old layer's `get_weights()` returns to "
+                "`load_keras2_weights`.",
+                stacklevel=2,
+            )
+        return super().from_config(config)
+
     def get_config(self) -> dict[str, Any]:
         config = {
             name: getattr(self, name)

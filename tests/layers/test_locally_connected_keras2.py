@@ -118,6 +118,19 @@ def test_old_h5_model_loads_as_it_is(rng, tmp_path, data_format):
     np.testing.assert_allclose(new(x), expected, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("implementation", [2, 3])
+def test_an_old_config_of_other_weights_says_how_to_load_them(implementation):
+    old = tf_keras.layers.LocallyConnected1D(
+        3, 2, implementation=implementation
+    )
+    config = old.get_config()
+    with pytest.warns(UserWarning, match="`load_keras2_weights`"):
+        layer = LocallyConnected1D.from_config(config)
+    # Its own config is no old one.
+    again = LocallyConnected1D.from_config(layer.get_config())
+    assert again.implementation == implementation
+
+
 def test_arguments_stand_in_the_order_of_keras_2():
     """Positional calls of old code mean the same."""
     arguments = [
