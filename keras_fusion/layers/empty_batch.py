@@ -5,6 +5,7 @@ A replica gets one where there are fewer samples than replicas.
 
 from typing import Any
 
+import keras
 from keras import ops
 
 from keras_fusion.types import Tensor
@@ -13,9 +14,13 @@ from keras_fusion.types import Tensor
 def fill_empty_batch(x: Tensor) -> Tensor:
     """`x`, or one sample of zeros where it has none."""
     batch, *shape = ops.shape(x)
-    missing: Any = int(batch == 0) if isinstance(batch, int) else None
-    if missing == 0:
-        return x
-    if missing is None:
+    if isinstance(batch, int):
+        missing: Any = int(batch == 0)
+    elif keras.backend.backend() == "tensorflow":
         missing = ops.cast(ops.equal(batch, 0), "int32")
+    else:
+        # Other backends compile for batches of a known size.
+        missing = 0
+    if isinstance(missing, int) and missing == 0:
+        return x
     return ops.concatenate([x, ops.zeros((missing, *shape), x.dtype)])
