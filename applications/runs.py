@@ -168,7 +168,8 @@ def check_continues(
     """
     same = {name: getattr(new, name) for name in MAY_DIFFER}
     if not filled_in:
-        empty = [k for k, v in dataclasses.asdict(new).items() if not v]
+        given = dataclasses.asdict(new).items()
+        empty = [name for name, value in given if value in (None, ())]
         known = {name: getattr(run.config, name) for name in empty}
         new = dataclasses.replace(new, **known)
     old = run.config

@@ -94,9 +94,10 @@ def _finished(run: Run, config: settings.Settings) -> dict[str, Any] | None:
         return None
     runs.check_continues(run, config)
     metrics = run.metrics()
-    if metrics and metrics.get("epochs_asked", 0) >= config.epochs:
-        return metrics
-    return None
+    asked = metrics.get("epochs_asked", 0) if metrics else 0
+    # One that was removed is written again.
+    has_model = (run.folder / "model.keras").is_file()
+    return metrics if has_model and asked >= config.epochs else None
 
 
 def fit_and_save(training: Training) -> tuple[checkpoints.State, int]:

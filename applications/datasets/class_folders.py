@@ -10,7 +10,6 @@ every n-th file in the natural order of their names. Whatever does not fit is
 one `ValueError` that names the file.
 """
 
-from collections.abc import Iterable
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -120,7 +119,7 @@ def shape_of(path: Path) -> tuple[int, int, int]:
         return (*images.upright_size(image), channels)
 
 
-def common_shape(files: Iterable[Path]) -> tuple[int, int, int]:
+def common_shape(files: Sequence[Path]) -> tuple[int, int, int]:
     """The one size of all images; gray ones among color count as color."""
     shapes: dict[tuple[int, int, int], Path] = {}
     # Decoders let go of the interpreter lock.

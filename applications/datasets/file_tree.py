@@ -1,6 +1,7 @@
 """Which folders and files below a user's data folder are meant."""
 
 import re
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,17 +28,16 @@ class LeftOut:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.paths: dict[str, list[Path]] = {}
+        # Each path once, in their order.
+        self.paths: dict[str, dict[Path, None]] = {}
 
     def add(self, path: Path, reason: str) -> None:
-        paths = self.paths.setdefault(reason, [])
-        if path not in paths:
-            paths.append(path)
+        self.paths.setdefault(reason, {})[path] = None
 
     def lines(self) -> tuple[str, ...]:
         """A line for each reason: how many there are, and the first names."""
         return tuple(
-            f"left out, {reason}: {self._names(paths)}"
+            f"left out, {reason}: {self._names(list(paths))}"
             for reason, paths in self.paths.items()
         )
 
@@ -52,40 +52,42 @@ def find_splits(root: Path, left_out: LeftOut) -> dict[str, Path]:
 
     What else is there is left out, if there is a split at all.
     """
-    found: dict[str, Path] = {}
-    beside = []
-    for path in entries(root, left_out):
-        split = split_of(path.name)
-        if not path.is_dir() or split is None:
-            beside.append(path)
-        elif split in found:
-            raise ValueError(
-                f"{path} and {found[split]} are both the {split} part; "
-                "keep one of them"
-            )
-        else:
-            found[split] = path
-    for path in beside if found else ():
-        if path.is_dir():
+    paths = entries(root, left_out)
+    found = _by_split(
+        (split_of(path.name), path) for path in paths if path.is_dir()
+    )
+    for path in paths if found else ():
+        if path.is_dir() and path not in found.values():
             left_out.add(path, "folders beside those of the splits")
-    return {name: found[name] for name in SPLITS if name in found}
+    return found
 
 
 def find_split_files(
     root: Path, suffixes: Sequence[str], left_out: LeftOut
 ) -> dict[str, Path]:
     """The file of each split, of any of its names; others are left out."""
-    found: dict[str, Path] = {}
-    for path in entries(root, left_out):
-        split = split_of(path.stem)
-        if path.is_dir() or path.suffix.lower() not in suffixes or not split:
+    paths = entries(root, left_out)
+    found = _by_split(
+        (split_of(path.stem), path)
+        for path in paths
+        if path.suffix.lower() in suffixes and not path.is_dir()
+    )
+    for path in paths:
+        if path not in found.values():
             left_out.add(path, "beside the files of the splits")
-        elif split in found:
+    return found
+
+
+def _by_split(named: Iterable[tuple[str | None, Path]]) -> dict[str, Path]:
+    """What means a split, of which there may be one of each."""
+    found: dict[str, Path] = {}
+    for split, path in named:
+        if split in found:
             raise ValueError(
                 f"{path} and {found[split]} are both the {split} part; keep "
                 "one of them"
             )
-        else:
+        if split is not None:
             found[split] = path
     return {name: found[name] for name in SPLITS if name in found}
 

@@ -7,7 +7,8 @@ DIR/test.csv                  optional
 DIR/pictures/0001.jpg         files that a column names, relative to DIR
 ```
 
-An empty field, `null` and a column that a row lacks are missing values.
+An empty field, `null` and a column that a row lacks are missing values; an
+empty list is a list.
 """
 
 import csv
@@ -95,9 +96,5 @@ def _read_json_lines(file: Path, text: str) -> list[Row]:
                 f"{file}, line {number} must be a JSON object, a value for "
                 "each column"
             )
-        rows.append({name: _present(value) for name, value in row.items()})
+        rows.append({n: None if v == "" else v for n, v in row.items()})
     return rows
-
-
-def _present(value: Any) -> Any:
-    return None if value in ("", [], {}) else value

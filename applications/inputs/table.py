@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-# What programs write for a value that is not there.
-MISSING = ("", "nan", "na", "n/a", "null", "none")
+# What programs write for a number that is not there. Among texts these are
+# values like any other: a class may be called none.
+NO_NUMBERS = ("nan", "na", "n/a", "null", "none")
 
 
 class Columns(NamedTuple):
@@ -47,23 +48,29 @@ def learn(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Columns:
     numbers, means, deviations, categories = [], [], [], []
     for name in names:
         present = [row[name] for row in rows if not is_missing(row.get(name))]
-        values = [as_number(value) for value in present]
-        if values and None not in values:
+        if are_numbers(present):
+            found = map(as_number, present)
+            values = [number for number in found if number is not None]
             numbers.append(name)
             means.append(float(np.mean(values)))
             # A constant column tells nothing and stays 0.
             deviations.append(float(np.std(values)) or 1.0)
         else:
-            values = sorted({f"{name}={value}" for value in present})
-            categories += values
+            categories += sorted({f"{name}={value}" for value in present})
     return Columns(
         tuple(numbers), tuple(means), tuple(deviations), tuple(categories)
     )
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a cell is empty, or says that it is no number."""
-    return value is None or str(value).strip().lower() in MISSING
+    """Whether a cell is empty."""
+    return value is None or str(value).strip() == ""
+
+
+def are_numbers(values: Sequence[Any]) -> bool:
+    """Whether cells are numbers, or say that there is none, but not all."""
+    there = [v for v in values if str(v).strip().lower() not in NO_NUMBERS]
+    return bool(there) and None not in map(as_number, there)
 
 
 def encode(

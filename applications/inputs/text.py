@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-PADDING, UNKNOWN = 0, 1
-# Numbers that are no words.
+PADDING = 0
+# Numbers that are no words: padding, and what is unknown.
 RESERVED = 2
 
 

@@ -88,7 +88,7 @@ def _kind(name: str, values: list[Any]) -> str:
     """What a column is by its name and contents; "": nothing to learn from."""
     if not values or name.lower() in NUMBERS_OF_ROWS:
         return ""
-    if all(tables.as_number(value) is not None for value in values):
+    if tables.are_numbers(values):
         return "table"
     if not all(isinstance(value, str) for value in values):
         return ""

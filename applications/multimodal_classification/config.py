@@ -7,6 +7,7 @@ import pydantic
 from pydantic import Field
 
 from applications import settings
+from applications.inputs import table as tables
 from keras_fusion.models import FUSION_LAYERS
 
 TABLE = "table"
@@ -132,6 +133,13 @@ class Config(settings.Settings):
         """The inputs of the model, in order."""
         table = (TABLE,) if self.table else ()
         return (*self.images, *self.sounds, *self.texts, *table)
+
+    @property
+    def columns(self) -> tables.Columns:
+        """What the table's columns are."""
+        return tables.Columns(
+            self.numbers, self.means, self.deviations, self.categories
+        )
 
     @property
     def multilabel(self) -> bool:

@@ -145,8 +145,7 @@ def _texts(name: str, config: Config) -> tuple:
 
 
 def _table(name: str, config: Config) -> tuple:
-    width = 2 * len(config.numbers) + len(config.categories)
-    vector = keras.Input((width,), name=name)
+    vector = keras.Input((config.columns.width,), name=name)
     return vector, vector
 
 

@@ -1,5 +1,6 @@
 """How well a model classifies, and what each modality is worth."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -26,17 +27,18 @@ def measure(
     there; `majority` is the accuracy of the most frequent class.
     """
     call = predictor(model, config)
-    names = config.modalities
-    metrics = _scores(call, dataset, config, frozenset(names))
+    names = frozenset(config.modalities)
+
+    # Of two, one is alone where the other is missing.
+    @functools.cache
+    def score(kept: frozenset[str]) -> dict[str, Any]:
+        return _scores(call, dataset, config, kept)
+
+    metrics = dict(score(names))
     if len(names) > 1:
-        metrics["without"] = {
-            name: _scores(call, dataset, config, frozenset(names) - {name})
-            for name in names
-        }
-        metrics["alone"] = {
-            name: _scores(call, dataset, config, frozenset({name}))
-            for name in names
-        }
+        ordered = config.modalities
+        metrics["without"] = {n: score(names - {n}) for n in ordered}
+        metrics["alone"] = {n: score(frozenset({n})) for n in ordered}
     return metrics
 
 

@@ -57,13 +57,6 @@ class Examples(NamedTuple):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def of(self, chosen: np.ndarray) -> "Examples":
-        return Examples(
-            {name: values[chosen] for name, values in self.inputs.items()},
-            self.presence[chosen],
-            self.labels[chosen],
-        )
-
     @property
     def labelled(self) -> np.ndarray:
         """bool (rows,)."""
@@ -159,12 +152,6 @@ def _learned(config: Config, read: dict[str, Table]) -> Config:
     return dataclasses.replace(config, **filled)
 
 
-def table_columns(config: Config) -> tables.Columns:
-    return tables.Columns(
-        config.numbers, config.means, config.deviations, config.categories
-    )
-
-
 def of_rows(
     config: Config,
     table: Table,
@@ -185,9 +172,7 @@ def of_rows(
     for name in config.modalities:
         kind = config.kind(name)
         if kind == "table":
-            arrays[name] = tables.encode(
-                rows, config.table, table_columns(config)
-            )
+            arrays[name] = tables.encode(rows, config.table, config.columns)
         elif kind == "texts":
             arrays[name] = _words(config, part, name)
         else:
@@ -327,9 +312,7 @@ def _embedded(config: Config) -> Source:
             np.asarray(Image.fromarray(image[:4, :, 0]).resize((side, side)))
             for image in part.images
         ]
-        vectors, _ = tables.encode(
-            rows[name], config.table, table_columns(config)
-        )
+        vectors, _ = tables.encode(rows[name], config.table, config.columns)
         pictures = np.repeat(np.stack(upper)[..., None], 3, axis=-1)
         return Examples(
             {"upper": pictures, TABLE: vectors},

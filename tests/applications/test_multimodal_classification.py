@@ -235,6 +235,29 @@ def test_without_labels_the_refiner_alone_learns(fruit):
         np.testing.assert_array_equal(weight, old)
 
 
+def test_a_class_may_be_called_none_and_a_row_may_have_no_class(tmp_path):
+    lines = [
+        "size,label",
+        *(f"{i},{['none', 'mild'][i % 2]}" for i in range(9)),
+    ]
+    (tmp_path / "train.csv").write_text("\n".join(lines))
+    source = sources.find(Config(data_dir=str(tmp_path), held_out=0.0))
+    assert source.config.classes == ("mild", "none")
+    assert source.read("train").labelled.all()
+    rows = [
+        {"size": 1, "tags": []},
+        {"size": 2, "tags": ["a", "b"]},
+        {"size": 3},
+    ]
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    source = sources.find(Config(data_dir=str(other), held_out=0.0))
+    np.testing.assert_array_equal(
+        source.read("train").labels, [[0, 0], [1, 1], [-1, -1]]
+    )
+
+
 def test_sounds_and_lists_of_classes(tmp_path):
     rng = np.random.default_rng(0)
     rows = []

@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 import signal
 
 import keras
@@ -126,6 +127,18 @@ def test_a_refused_continuation_leaves_the_settings(
     assert train(tmp_path, "--epochs", "3") == 2
     assert "no checkpoint in" in capsys.readouterr().err
     assert contents(tmp_path) == damaged != before
+
+
+@pytest.mark.parametrize("name", ["model.keras", "metrics.json"])
+def test_what_was_removed_is_written_again(trained, tmp_path, name):
+    """As the message about a damaged one advises."""
+    path = tmp_path / "toy" / "default"
+    shutil.copytree(trained, path)
+    (path / name).unlink()
+    assert train(tmp_path) == 0
+    assert_same_weights(path, trained)
+    assert (path / name).is_file()
+    assert epochs(path) == epochs(trained)
 
 
 def test_more_epochs_continue_a_finished_run(trained, tmp_path):

@@ -41,7 +41,10 @@ def test_empty_fields_are_missing(tmp_path):
         "train.jsonl",
     )
     assert read.columns == ("a", "label", "b")
-    assert [(row["a"], row["b"]) for row in read.rows] == [(None, None)] * 2
+    assert [(row["a"], row["b"]) for row in read.rows] == [
+        (None, None),
+        (None, []),
+    ]
 
 
 def test_json_keeps_its_values(tmp_path):

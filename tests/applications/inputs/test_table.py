@@ -53,6 +53,15 @@ def test_a_constant_column_stays_finite():
     np.testing.assert_array_equal(vectors, [[0, 1], [2, 1]])
 
 
+def test_none_is_a_number_that_is_missing_and_a_category_that_is_there():
+    rows = [{"a": "1", "b": "none"}, {"a": "None", "b": "mild"}]
+    columns = table.learn(rows, ["a", "b"])
+    assert columns.numbers == ("a",) and columns.means == (1.0,)
+    assert columns.categories == ("b=mild", "b=none")
+    vectors, _ = table.encode(rows, ["a", "b"], columns)
+    np.testing.assert_array_equal(vectors, [[0, 1, 0, 1], [0, 0, 1, 0]])
+
+
 def test_large_numbers_keep_their_digits():
     rows = [{"a": 1e9 + index} for index in range(5)]
     columns = table.learn(rows, ["a"])
