@@ -15,9 +15,9 @@ from applications.multimodal_classification.config import PRESETS
 from applications.multimodal_classification.config import Config
 from applications.multimodal_classification.data import load_data
 from applications.multimodal_classification.model import build_model
-from applications.multimodal_classification.model import callbacks
 from applications.multimodal_classification.pictures import draw
 from applications.multimodal_classification.predictions import predict
+from applications.multimodal_classification.projector import callbacks
 from applications.multimodal_classification.scores import measure
 from applications.multimodal_classification.scores import table
 from applications.multimodal_classification.verbs import VERBS

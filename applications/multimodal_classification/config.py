@@ -2,6 +2,7 @@
 
 from typing import Annotated
 from typing import Literal
+from typing import NamedTuple
 
 import pydantic
 from pydantic import Field
@@ -12,6 +13,21 @@ from keras_fusion.models import FUSION_LAYERS
 
 TABLE = "table"
 KINDS = ("images", "sounds", "texts")
+LATE = "late"
+
+
+class _Late(NamedTuple):
+    name: str
+    description: str
+
+
+FUSIONS = FUSION_LAYERS | {
+    LATE: _Late(
+        LATE,
+        "each modality has a classifier of its own, what they say is averaged "
+        "and there is no refiner",
+    )
+}
 
 
 @settings.settings
@@ -73,19 +89,27 @@ class Config(settings.Settings):
     dropout: settings.Share = 0.1
     """Share dropped before the classifier."""
 
-    fusion: settings.one_of(FUSION_LAYERS, "How the modalities are fused.") = (
-        "concat"
-    )
+    fusion: settings.one_of(FUSIONS, "How the modalities are fused.") = "concat"
     modality_dropout: settings.Share = 0.2
     """Share of training rows in which a modality is hidden."""
     missing: Literal["token", "zeros"] = "token"
     """What stands for a missing modality: a learned vector, or zeros."""
-    refiner_weight: settings.NonNegative = 0.1
-    """Weight of the refiner's loss; 0 is without it."""
+    refiner_weight: Annotated[
+        tuple[settings.NonNegative, ...], Field(min_length=1)
+    ] = (0.1,)
+    """Weight of the refiner's loss, one for all modalities or one for each
+    (pictures, sounds, texts, table); 0 is without it."""
+    refiner_targets: Literal["embedding", "raw", "external"] = "embedding"
+    """What the refiner rebuilds of a modality: its learned vector, its input
+    (pixels, spectrogram, counts of words, table), or what a frozen encoder
+    says of it."""
     refiner_loss: Literal["cosine", "mse", "contrastive", "similarity"] = (
         "cosine"
     )
-    """How a modality's vector, decoded from the fused one, is compared."""
+    """How what is rebuilt is compared."""
+    refiner_decoder: Literal["dense", "block", "shared"] = "dense"
+    """What rebuilds: dense layers for each modality; one with normalization
+    and dropout, as the authors released; dense layers for all together."""
     refiner_units: tuple[settings.Size, ...] = ()
     """Hidden units of its decoders."""
     stop_gradient: bool = True
@@ -121,12 +145,35 @@ class Config(settings.Settings):
                 f"pretrain_epochs must be fewer than the {self.epochs} epochs, "
                 f"received {self.pretrain_epochs}"
             )
-        if self.pretrain_epochs and not self.refiner_weight:
+        if self.pretrain_epochs and not self.refined:
             raise ValueError(
                 "pretrain_epochs learn from the refiner alone; give "
-                "refiner_weight a number above 0"
+                "refiner_weight a number above 0, and a fusion other than "
+                f"{LATE}"
+            )
+        if self.fusion == LATE and self.similarity_weight:
+            raise ValueError(
+                f"the fusion {LATE} has no fused vector for similarity_weight; "
+                "choose another fusion, or 0"
+            )
+        if self.refiner_decoder == "block" and self.refiner_units:
+            raise ValueError(
+                "the refiner_decoder block has no hidden units; leave out "
+                "refiner_units, or choose another decoder"
+            )
+        weights, count = len(self.refiner_weight), len(self.modalities)
+        if weights > 1 and count and weights != count:
+            raise ValueError(
+                "refiner_weight must hold one number, or one for each of "
+                f"{', '.join(self.modalities)}; received {weights}"
             )
         return self
+
+    @property
+    def refined(self) -> bool:
+        """Whether there is a fused vector, and a refiner around it."""
+        weighted = any(self.refiner_weight) and self.fusion != LATE
+        return weighted and len(self.modalities) != 1
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -157,4 +204,31 @@ PRESETS = {
     "default": Config(),
     # First without labels, then with few of them.
     "few_labels": Config(epochs=60, pretrain_epochs=30, labelled_fraction=0.05),
+    # The method's authors' release, its defects repaired, with its settings
+    # for MM-IMDB: https://github.com/facebookresearch/mmf. It fine-tunes a
+    # large network with this learning rate; small encoders need a larger one.
+    "released": Config(
+        epochs=20,
+        learning_rate=5e-5,
+        weight_decay=0.01,
+        units=768,
+        text_length=256,
+        fusion="transformer",
+        refiner_decoder="block",
+        similarity_weight=0.1,
+    ),
+    # MultiBench's, with its settings for MM-IMDB:
+    # https://github.com/pliang279/MultiBench.
+    "multibench": Config(
+        epochs=20,
+        batch_size=128,
+        learning_rate=1e-2,
+        weight_decay=0.01,
+        units=512,
+        dropout=0.0,
+        modality_dropout=0.0,
+        refiner_targets="raw",
+        refiner_decoder="shared",
+        refiner_units=(3072,),
+    ),
 }

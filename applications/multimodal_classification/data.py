@@ -13,7 +13,9 @@ import tensorflow as tf
 from applications import epochs
 from applications.findings import Findings
 from applications.inputs.image import in_words
+from applications.multimodal_classification import batches
 from applications.multimodal_classification import sources
+from applications.multimodal_classification.config import LATE
 from applications.multimodal_classification.config import Config
 from applications.multimodal_classification.model import output_names
 from applications.multimodal_classification.sources import UNLABELLED
@@ -33,8 +35,14 @@ def load_data(config: Config) -> Data:
         lambda epoch: _training(source.read("train"), source.config, epoch),
         lambda name: evaluation(source.read(name), source.config),
         lambda name: look(source.read(name), source.config),
-        source.notes,
+        (*source.notes, *_without_refiner(source.config)),
     )
+
+
+def _without_refiner(config: Config) -> tuple[str, ...]:
+    if config.fusion != LATE or not any(config.refiner_weight):
+        return ()
+    return (f"the fusion {LATE} has no fused vector, so there is no refiner",)
 
 
 def look(examples: Examples, config: Config) -> Findings:
@@ -95,7 +103,8 @@ def _training(
         targets = tf.where(epoch < config.pretrain_epochs, hidden, targets)
         return inputs, dict.fromkeys(output_names(config), targets)
 
-    chosen = epochs.batches(count, size, config.seed, first_epoch)
+    order = batches.order(labels, config)
+    chosen = epochs.batches(count, size, config.seed, first_epoch, order)
     dataset = epochs.read_ahead(chosen, batch).prefetch(tf.data.AUTOTUNE)
     return dataset, count // size
 

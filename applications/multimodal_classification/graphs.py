@@ -1,8 +1,9 @@
-"""What refining left in the fused vectors: two graphs, and checks on them.
+"""What is in the fused vectors: two graphs, and signs of collapse.
 
-The modality graph says how much of each rebuilt modality depends on each
-modality; the sample graph joins each row to its nearest in the fused space.
-Both are this project's reading of the paper, whose theorem we have not seen.
+The modality graph says how much of each modality that the refiner rebuilds
+depends on each modality; the sample graph joins each row to its nearest in the
+fused space. Both are propositions of this project: the paper's theorem on
+graphs that refining induces is not known to us.
 """
 
 from typing import Any
@@ -12,8 +13,10 @@ import numpy as np
 import sklearn.neighbors
 import tensorflow as tf
 
+from applications.multimodal_classification.config import LATE
 from applications.multimodal_classification.config import Config
-from applications.multimodal_classification.model import LABEL
+from applications.multimodal_classification.model import FUSED
+from applications.multimodal_classification.model import target_name
 from applications.multimodal_classification.sources import UNLABELLED
 from keras_fusion.layers import Refiner
 
@@ -27,58 +30,81 @@ def describe(
 ) -> dict[str, Any]:
     """Both graphs in numbers, and whether the reconstructions are honest.
 
-    For each modality: the cosine of reconstruction and target, that of the
-    best constant vector, that of both less their means, and the effective
-    rank of the targets, which falls where encoders make it easy.
+    For each modality of a model with a refiner: the cosine of reconstruction
+    and target, that of the best constant vector, that of both less their
+    means, and the effective rank of the targets, which falls where encoders
+    make it easy.
 
-    Raises ValueError for a model without a refiner.
+    Raises ValueError for late fusion, which has no fused vector.
     """
-    refiner = find_refiner(model)
-    vectors, fused, labels = _vectors(model, dataset, config)
-    graph = refiner.modality_graph([v[:LOOKED_AT] for v in vectors])
-    rebuilt = [keras.ops.convert_to_numpy(x) for x in refiner.defuse(fused)]
-    found = zip(config.modalities, vectors, rebuilt, strict=True)
-    return {
-        "modality_graph": graph.tolist(),
+    check_fused(config)
+    fused, labels = fused_vectors(model, dataset)
+    described: dict[str, Any] = {
         "label_homophily": homophily(fused, labels),
         "effective_rank_fused": effective_rank(fused),
-        "modalities": {
-            name: {
-                "cosine": cosine(target, decoded),
-                "constant_cosine": constant_cosine(target),
-                "centred_cosine": cosine(
-                    target - target.mean(axis=0), decoded - decoded.mean(axis=0)
-                ),
-                "effective_rank": effective_rank(target),
-            }
-            for name, target, decoded in found
-        },
+        "modalities": {},
     }
+    refiner = find_refiner(model)
+    if refiner is None:
+        return described
+    names = config.modalities
+    vectors = outputs_of(model, dataset, [f"{n}_vector" for n in names])
+    targets = outputs_of(
+        model, dataset, [target_name(n, config) for n in names]
+    )
+    graph = refiner.modality_graph([v[:LOOKED_AT] for v in vectors])
+    described["modality_graph"] = graph.tolist()
+    rebuilt = [keras.ops.convert_to_numpy(x) for x in refiner.defuse(fused)]
+    for name, target, decoded in zip(names, targets, rebuilt, strict=True):
+        described["modalities"][name] = {
+            "cosine": cosine(target, decoded),
+            "constant_cosine": constant_cosine(target),
+            "centred_cosine": cosine(
+                target - target.mean(axis=0), decoded - decoded.mean(axis=0)
+            ),
+            "effective_rank": effective_rank(target),
+        }
+    return described
 
 
-def find_refiner(model: keras.Model) -> Refiner:
+def check_fused(config: Config) -> None:
+    if config.fusion == LATE:
+        raise ValueError(
+            f"the fusion {LATE} has no fused vector, so there is no graph; "
+            "train a run with another --fusion"
+        )
+
+
+def find_refiner(model: keras.Model) -> Refiner | None:
     for layer in model.layers:
         if isinstance(layer, Refiner):
             return layer
-    raise ValueError(
-        "the run has no refiner, so there are no graphs of it; train one with "
-        "two or more modalities and a --refiner-weight above 0"
+    return None
+
+
+def fused_vectors(
+    model: keras.Model, dataset: tf.data.Dataset
+) -> tuple[np.ndarray, np.ndarray]:
+    """The fused vectors of the rows, and their labels."""
+    (fused,) = outputs_of(model, dataset, [FUSED])
+    labels = [
+        np.asarray(next(iter(targets.values()))) for _, targets in dataset
+    ]
+    return fused, np.concatenate(labels)
+
+
+def outputs_of(
+    model: keras.Model, dataset: tf.data.Dataset, names: list[str]
+) -> list[np.ndarray]:
+    """What some layers give for all rows."""
+    inner = keras.Model(
+        model.inputs, {name: model.get_layer(name).output for name in names}
     )
-
-
-def _vectors(
-    model: keras.Model, dataset: tf.data.Dataset, config: Config
-) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """The modalities' vectors, the fused ones, and the classes of the rows."""
-    outputs = [model.get_layer(f"{n}_vector").output for n in config.modalities]
-    outputs.append(find_refiner(model).output)
-    inner = keras.Model(model.inputs, outputs)
-    found, labels = [], []
-    for inputs, targets in dataset:
-        found.append([np.asarray(x) for x in inner(inputs, training=False)])
-        labels.append(np.asarray(targets[LABEL]))
-    *vectors, fused = (np.concatenate(x) for x in zip(*found, strict=True))
-    return vectors, fused, np.concatenate(labels)
+    found = [inner(inputs, training=False) for inputs, _ in dataset]
+    return [
+        np.concatenate([np.asarray(part[name]) for part in found])
+        for name in names
+    ]
 
 
 def cosine(targets: np.ndarray, others: np.ndarray) -> float:
@@ -125,8 +151,21 @@ def neighbors(vectors: np.ndarray) -> np.ndarray:
 
 def report(described: dict[str, Any], config: Config) -> str:
     """The numbers as text."""
+    lines = []
+    if described["modalities"]:
+        lines = [*_of_modalities(described, config), ""]
+    share = described["label_homophily"]
+    if share is not None:
+        lines += [f"neighbors of the same class: {100 * share:.1f} %"]
+    rank = described["effective_rank_fused"]
+    return "\n".join(
+        [*lines, f"effective rank of the fused vectors: {rank:.1f}"]
+    )
+
+
+def _of_modalities(described: dict[str, Any], config: Config) -> list[str]:
     names = config.modalities
-    width = max(len("modality"), *map(len, names))
+    width = max(len("rebuilt from"), *map(len, names))
     titles = ("cosine", "constant", "centred", "rank")
     keys = ("cosine", "constant_cosine", "centred_cosine", "effective_rank")
     lines = [" ".join([f"{'modality':<{width}}", *(f"{t:>9}" for t in titles)])]
@@ -134,10 +173,10 @@ def report(described: dict[str, Any], config: Config) -> str:
         values = described["modalities"][name]
         cells = (f"{values[key]:9.3f}" for key in keys)
         lines.append(" ".join([f"{name:<{width}}", *cells]))
-    lines += ["", "rebuilt from" + "".join(f"{name:>12}" for name in names)]
+    space = max(10, *map(len, names))
+    cells = (f"{name:>{space}}" for name in names)
+    lines += ["", " ".join([f"{'rebuilt from':<{width}}", *cells])]
     for name, row in zip(names, described["modality_graph"], strict=True):
-        lines.append(f"{name:<12}" + "".join(f"{value:12.3f}" for value in row))
-    share = described["label_homophily"]
-    if share is not None:
-        lines += ["", f"neighbors of the same class: {100 * share:.1f} %"]
-    return "\n".join(lines)
+        cells = (f"{value:{space}.3f}" for value in row)
+        lines.append(" ".join([f"{name:<{width}}", *cells]))
+    return lines

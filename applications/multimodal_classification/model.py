@@ -1,6 +1,5 @@
 """Encoders, a fusion with a refiner around it, a classifier; its losses."""
 
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -8,53 +7,102 @@ from keras import ops
 
 from applications import schedules
 from applications.inputs import text as texts
+from applications.multimodal_classification import refining
+from applications.multimodal_classification.config import LATE
 from applications.multimodal_classification.config import Config
 from keras_fusion import layers
 from keras_fusion import losses
 from keras_fusion import models
 
 EMBEDDING, LABEL, PRESENCE = "embedding", "label", "presence"
-REFINER_LOSSES = {
-    "cosine": losses.RefinerCosineLoss,
-    "contrastive": losses.RefinerContrastiveLoss,
-    "similarity": losses.RefinerMultiSimilarityLoss,
-}
+FUSED = "fused"
 # Samples of a sound's window, and bands of its spectrogram.
 WINDOW, BANDS = 256, 32
 
 
 def output_names(config: Config) -> tuple[str, ...]:
-    """The model's outputs, in order."""
+    """The outputs that labels are compared with, in order."""
+    if config.fusion == LATE:
+        return (LABEL, *(branch(name) for name in config.modalities))
     return (LABEL, EMBEDDING) if config.similarity_weight else (LABEL,)
 
 
+def branch(modality: str) -> str:
+    """The name of the prediction from a modality alone, of late fusion."""
+    return f"{LABEL}_from_{modality}"
+
+
+def target_name(modality: str, config: Config) -> str:
+    """The layer whose output the refiner rebuilds of a modality."""
+    wanted = "vector" if config.refiner_targets == "embedding" else "target"
+    return f"{modality}_{wanted}"
+
+
 def build_model(config: Config) -> keras.Model:
-    inputs, vectors = {}, []
+    inputs, vectors, targets = {}, [], []
     for name in config.modalities:
-        inputs[name], vector = ENCODERS[config.kind(name)](name, config)
-        dense = keras.layers.Dense(
+        encoder = ENCODERS[config.kind(name)]
+        inputs[name], raw, features = encoder(name, config)
+        vector = keras.layers.Dense(
             config.units, activation="relu", name=f"{name}_vector"
-        )
-        vectors.append(dense(vector))
+        )(features)
+        vectors.append(vector)
+        targets.append(_target(name, config, vector, raw, features))
     inputs[PRESENCE] = keras.Input((len(vectors),), name=PRESENCE)
-    fused = _fused(vectors, inputs[PRESENCE], config)
-    x = keras.layers.Dropout(config.dropout, seed=config.seed)(fused)
-    outputs = {
-        LABEL: keras.layers.Dense(
-            len(config.classes), dtype="float32", name=LABEL
-        )(x)
-    }
-    if config.similarity_weight:
-        outputs[EMBEDDING] = keras.layers.Identity(
-            dtype="float32", name=EMBEDDING
-        )(fused)
+    if config.fusion == LATE:
+        outputs = _late(vectors, inputs[PRESENCE], config)
+    else:
+        fused = _fused(vectors, inputs[PRESENCE], targets, config)
+        fused = keras.layers.Identity(name=FUSED)(fused)
+        outputs = {LABEL: _classified(fused, LABEL, config)}
+        if config.similarity_weight:
+            outputs[EMBEDDING] = keras.layers.Identity(
+                dtype="float32", name=EMBEDDING
+            )(fused)
     model = keras.Model(inputs, outputs, name="multimodal_classifier")
     compile_model(model, config)
     return model
 
 
-def _fused(
+def _target(
+    name: str, config: Config, vector: Any, raw: Any, features: Any
+) -> Any:
+    """What is rebuilt of a modality: learned, its input, or given features."""
+    if config.refiner_targets == "embedding":
+        return vector
+    given = raw if config.refiner_targets == "raw" else features
+    flat = keras.layers.Flatten(dtype="float32", name=f"{name}_target")
+    return flat(given)
+
+
+def _classified(vector: Any, name: str, config: Config) -> Any:
+    dropout = keras.layers.Dropout(config.dropout, seed=config.seed)
+    dense = keras.layers.Dense(len(config.classes), dtype="float32", name=name)
+    return dense(dropout(vector))
+
+
+def _late(
     vectors: list[Any], presence: Any, config: Config
+) -> dict[str, keras.KerasTensor]:
+    """A classifier for each modality, and the mean of those that are there.
+
+    One that is missing says nothing, so that it learns nothing either.
+    """
+    outputs, total = {}, 0.0
+    for place, name in enumerate(config.modalities):
+        there = ops.cast(presence[:, place : place + 1], "float32")
+        said = _classified(vectors[place], f"{name}_alone", config) * there
+        total = total + said
+        outputs[branch(name)] = keras.layers.Identity(
+            dtype="float32", name=branch(name)
+        )(said)
+    count = ops.sum(ops.cast(presence, "float32"), axis=-1, keepdims=True)
+    mean = keras.layers.Identity(dtype="float32", name=LABEL)
+    return {LABEL: mean(total / ops.maximum(count, 1.0)), **outputs}
+
+
+def _fused(
+    vectors: list[Any], presence: Any, targets: list[Any], config: Config
 ) -> keras.KerasTensor:
     if len(vectors) == 1:
         return vectors[0]
@@ -68,30 +116,18 @@ def _fused(
         )(seen, still_there)
     widths = [config.units] * len(vectors)
     fusion = models.FUSION_LAYERS[config.fusion].make(widths, config.units)
-    if not config.refiner_weight:
+    if not config.refined:
         return fusion(seen)
     # What was hidden is asked for too: the fused vector has to infer it.
-    return layers.Refiner(
-        fusion,
-        hidden_units=config.refiner_units,
-        loss=_refiner_loss(config.refiner_loss),
-        loss_weights=config.refiner_weight,
-        stop_gradient=config.stop_gradient,
-        name="refiner",
-    )(seen, presence=presence, targets=vectors)
-
-
-def _refiner_loss(name: str) -> Any:
-    if name == "mse":
-        return "mean_squared_error"
-    return REFINER_LOSSES[name]()
+    refiner = refining.around(fusion, targets, config)
+    return refiner(seen, presence=presence, targets=targets)
 
 
 def _images(name: str, config: Config) -> tuple:
     side = config.image_side
     picture = keras.Input((side, side, 3), name=name)
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(picture)
-    return picture, _convolutions(x, name, config)
+    return picture, x, _convolutions(x, name, config)
 
 
 def _sounds(name: str, config: Config) -> tuple:
@@ -107,7 +143,7 @@ def _sounds(name: str, config: Config) -> tuple:
     )(sound)
     # Decibels, silence being -80.
     x = keras.layers.Rescaling(1 / 40, offset=1.0)(x[..., None])
-    return sound, _convolutions(x, name, config)
+    return sound, x, _convolutions(x, name, config)
 
 
 def _convolutions(x: Any, name: str, config: Config) -> Any:
@@ -126,14 +162,18 @@ def _convolutions(x: Any, name: str, config: Config) -> Any:
 
 def _texts(name: str, config: Config) -> tuple:
     words = keras.Input((config.text_length,), dtype="int32", name=name)
+    known = len(config.words) + texts.RESERVED
+    counts = keras.layers.CategoryEncoding(
+        known, "count", name=f"{name}_counts"
+    )(words)
     x = keras.layers.Embedding(
-        len(config.words) + texts.RESERVED,
+        known,
         config.units,
         mask_zero=config.text_encoder == "bag",
         name=f"{name}_words",
     )(words)
     if config.text_encoder == "bag":
-        return words, keras.layers.GlobalAveragePooling1D()(x)
+        return words, counts, keras.layers.GlobalAveragePooling1D()(x)
     x = keras.layers.Conv1D(
         config.units,
         3,
@@ -141,12 +181,12 @@ def _texts(name: str, config: Config) -> tuple:
         activation="relu",
         name=f"{name}_convolution",
     )(x)
-    return words, keras.layers.GlobalMaxPooling1D()(x)
+    return words, counts, keras.layers.GlobalMaxPooling1D()(x)
 
 
 def _table(name: str, config: Config) -> tuple:
     vector = keras.Input((config.columns.width,), name=name)
-    return vector, vector
+    return vector, vector, vector
 
 
 ENCODERS = {
@@ -169,14 +209,17 @@ def labelled_binary_crossentropy(y_true: Any, y_pred: Any) -> Any:
 
 
 def compile_model(model: keras.Model, config: Config) -> None:
-    loss: dict[str, Any] = {
-        LABEL: labelled_binary_crossentropy
+    entropy = (
+        labelled_binary_crossentropy
         if config.multilabel
         else keras.losses.SparseCategoricalCrossentropy(
             from_logits=True, ignore_class=-1
         )
-    }
-    weights = {LABEL: 1.0}
+    )
+    loss = dict.fromkeys(output_names(config), entropy)
+    weights = dict.fromkeys(loss, 1.0)
+    if config.fusion == LATE:
+        weights[LABEL] = 0.0  # each branch learns by itself
     if config.similarity_weight:
         loss[EMBEDDING] = losses.MultiSimilarityLoss()
         weights[EMBEDDING] = config.similarity_weight
@@ -189,13 +232,11 @@ def compile_model(model: keras.Model, config: Config) -> None:
     )
 
 
-def callbacks(
-    config: Config, batch: Any, run_dir: Path
-) -> list[keras.callbacks.Callback]:
-    return [
-        keras.callbacks.LearningRateScheduler(
-            lambda epoch: schedules.warm_up_and_cosine(
-                epoch, config.epochs, config.learning_rate
-            )
-        )
-    ]
+def learning_rate(epoch: int, config: Config) -> float:
+    """Rises and falls once without labels, and once with them."""
+    first, last = 0, config.pretrain_epochs
+    if epoch >= last:
+        first, last = last, config.epochs
+    return schedules.warm_up_and_cosine(
+        epoch - first, last - first, config.learning_rate
+    )

@@ -1,4 +1,4 @@
-"""Panels of classified rows, and a heat map of the modality graph."""
+"""Panels of classified rows."""
 
 import textwrap
 from typing import Any
@@ -16,7 +16,6 @@ from applications.multimodal_classification.sources import UNLABELLED
 
 ROWS = 6
 SIDE = 96
-CELL = 72
 ABSENT = (225, 225, 225)
 RIGHT, WRONG, UNKNOWN = (20, 120, 40), (190, 20, 20), (90, 90, 90)
 
@@ -31,9 +30,22 @@ def draw(model: keras.Model, batch: Any, config: Config) -> np.ndarray:
     inputs = {name: np.asarray(x[:ROWS]) for name, x in inputs.items()}
     chances = predictor(model, config)(inputs).numpy()
     labels = np.asarray(next(iter(targets.values())))[:ROWS]
+    return panel(inputs, chances, labels, config)
+
+
+def panel(
+    inputs: dict[str, np.ndarray],
+    chances: np.ndarray,
+    labels: np.ndarray,
+    config: Config,
+) -> np.ndarray:
+    """The same of rows that are classified already."""
     names = config.modalities
-    width = (len(names) + 1) * SIDE
-    canvas = Image.new("RGB", (width, len(chances) * SIDE), "white")
+    canvas = Image.new(
+        "RGB",
+        ((len(names) + 1) * SIDE, max(1, len(chances)) * SIDE),
+        "white",
+    )
     for row, chance in enumerate(chances):
         for column, name in enumerate(names):
             there = inputs[PRESENCE][row, column] > 0
@@ -114,27 +126,3 @@ def _verdict(
     pen.text((4, 40), said or "none", fill=color)
     pen.text((4, 60), f"{100 * chance.max():.0f} %", fill=color)
     return image
-
-
-def draw_graph(graph: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-    """A heat map: a row for each rebuilt modality, a column for each source."""
-    count = len(names)
-    canvas = Image.new("RGB", ((count + 1) * CELL, (count + 1) * CELL), "white")
-    pen = ImageDraw.Draw(canvas)
-    highest = max(float(np.max(graph)), 1e-9)
-    for row, name in enumerate(names):
-        pen.text((4, (row + 1) * CELL + CELL // 2), name[:11], fill="black")
-        pen.text(((row + 1) * CELL + 4, CELL // 2), name[:11], fill="black")
-        for column in range(count):
-            share = float(graph[row][column]) / highest
-            shade = tuple(int(255 - share * (255 - c)) for c in (46, 110, 180))
-            corner = ((column + 1) * CELL, (row + 1) * CELL)
-            end = (corner[0] + CELL - 2, corner[1] + CELL - 2)
-            pen.rectangle([corner, end], fill=shade)
-            number = f"{graph[row][column]:.2f}"
-            pen.text(
-                (corner[0] + 20, corner[1] + CELL // 2 - 6),
-                number,
-                fill="black",
-            )
-    return np.asarray(canvas)

@@ -75,7 +75,7 @@ def _scores(
     chances, labels = [], []
     for inputs, targets in dataset:
         chances.append(call(seen(inputs, config, kept)).numpy())
-        labels.append(targets[LABEL].numpy())
+        labels.append(next(iter(targets.values())).numpy())
     chance, label = np.concatenate(chances), np.concatenate(labels)
     known = (label.reshape(len(label), -1) != UNLABELLED).all(axis=1)
     if not known.any():
@@ -92,10 +92,9 @@ def scores_of_classes(chance: np.ndarray, label: np.ndarray) -> dict[str, Any]:
     count = chance.shape[1]
     guess = chance.argmax(axis=1)
     f1 = sklearn.metrics.f1_score
-    confusion = np.zeros((count, count), "int64")
-    np.add.at(confusion, (label, guess), 1)
-    totals = confusion.sum(axis=1)
-    recall = np.diag(confusion)[totals > 0] / totals[totals > 0]
+    counts = confusion(label, guess, count)
+    totals = counts.sum(axis=1)
+    recall = np.diag(counts)[totals > 0] / totals[totals > 0]
     likelihood = chance[np.arange(len(label)), label]
     return {
         "accuracy": float(np.mean(guess == label)),
@@ -108,8 +107,15 @@ def scores_of_classes(chance: np.ndarray, label: np.ndarray) -> dict[str, Any]:
             chance.max(axis=1), guess == label
         ),
         "majority": float(np.bincount(label).max() / len(label)),
-        "confusion": confusion.tolist(),
+        "confusion": counts.tolist(),
     }
+
+
+def confusion(label: np.ndarray, guess: np.ndarray, count: int) -> np.ndarray:
+    """How many rows of each class (first axis) are taken for which."""
+    counts = np.zeros((count, count), "int64")
+    np.add.at(counts, (label, guess), 1)
+    return counts
 
 
 def scores_of_lists(chance: np.ndarray, label: np.ndarray) -> dict[str, Any]:
@@ -155,20 +161,40 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
 
 def table(metrics: dict[str, Any]) -> str:
     """The result as text: all modalities, and what each is worth."""
-    names = ("accuracy", "macro_f1", "roc_auc")
+    titles = {
+        "accuracy": "accuracy",
+        "balanced_accuracy": "balanced",
+        "micro_f1": "micro F1",
+        "macro_f1": "macro F1",
+        "roc_auc": "ROC-AUC",
+    }
+    # Of one class a row, micro F1 is the accuracy; of lists of classes there
+    # is no balanced accuracy.
+    unused = "micro_f1" if "balanced_accuracy" in metrics else "balanced_accuracy"
+    del titles[unused]
     rows = [("all modalities", metrics)]
     rows += [(f"without {n}", m) for n, m in metrics.get("without", {}).items()]
     rows += [(f"{n} alone", m) for n, m in metrics.get("alone", {}).items()]
     width = max(len(name) for name, _ in rows)
-    titles = ("accuracy", "macro F1", "ROC-AUC")
-    lines = [" ".join([" " * width, *(f"{t:>9}" for t in titles)])]
+    lines = [" ".join([" " * width, *(f"{t:>9}" for t in titles.values())])]
     lines += [
-        " ".join([f"{name:<{width}}", *(f"{percent(m[n]):>9}" for n in names)])
+        " ".join([f"{name:<{width}}", *(f"{percent(m[n]):>9}" for n in titles)])
         for name, m in rows
     ]
+    beside = [f"most frequent class {percent(metrics['majority'])}"]
+    if alone := metrics.get("alone"):
+        best = max(alone, key=lambda name: alone[name]["accuracy"])
+        beside.append(f"{best} alone {percent(alone[best]['accuracy'])}")
     last = [
-        f"most frequent class {percent(metrics['majority'])}",
         f"log-loss {metrics['log_loss']:.3f}",
         f"calibration error {percent(metrics['calibration_error'])}",
     ]
-    return "\n".join([*lines, "", ", ".join(last)])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"accuracy beside {percent(metrics['accuracy'])}: "
+            + ", ".join(beside),
+            ", ".join(last),
+        ]
+    )

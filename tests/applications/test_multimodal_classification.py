@@ -369,15 +369,20 @@ def test_neighbors_of_the_same_class(rng):
     assert graphs.homophily(mixed[:5], labels[:5]) is None
 
 
-def test_a_run_without_a_refiner_has_no_graph(fruit, tmp_path, capsys):
+def test_a_run_without_a_refiner_has_neighbors_alone(fruit, tmp_path):
     flags = (
         *("--data-dir", str(fruit), "--runs-dir", str(tmp_path)),
         *("--refiner-weight", "0", "--epochs", "1", "--units", "4"),
     )
     assert cli.main([TASK, "train", *flags]) == 0
-    run = str(tmp_path / TASK / "default")
-    assert cli.main([TASK, "graph", "--run", run]) == 2
-    assert "has no refiner" in capsys.readouterr().err
+    folder = tmp_path / TASK / "default"
+    assert cli.main([TASK, "graph", "--run", str(folder)]) == 0
+    described = json.loads((folder / "graph-validation.json").read_text())
+    assert "modality_graph" not in described
+    assert 0 <= described["label_homophily"] <= 1
+    drawn = {path.name for path in (folder / "pictures").iterdir()}
+    assert "neighbors-validation.png" in drawn
+    assert "graph-validation.png" not in drawn
 
 
 def test_neither_half_of_a_digit_is_enough(tmp_path):
