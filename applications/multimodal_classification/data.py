@@ -28,7 +28,11 @@ EVALUATION_BATCH = 256
 
 def load_data(config: Config) -> Data:
     """The rows, with their columns, classes and words in the config."""
-    source = sources.find(config)
+    return data_of(sources.find(config))
+
+
+def data_of(source: sources.Source) -> Data:
+    """What was found, as batches."""
     return Data(
         source.config,
         source.sizes,

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-import sklearn.decomposition
 import sklearn.manifold
+import threadpoolctl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
@@ -99,12 +99,12 @@ def sample_graph(
         for row, nearest in enumerate(neighbors(fused)[:, :EDGES])
         for near in nearest
     ]
-    same = [OTHER if labels[a] != labels[b] else SAME for a, b in edges]
+    colors = [OTHER if labels[a] != labels[b] else SAME for a, b in edges]
     axes.add_collection(
         LineCollection(
             [places[[a, b]] for a, b in edges],
-            colors=same,
-            linewidths=0.6,
+            colors=colors,
+            linewidths=[1.5 if color == OTHER else 0.6 for color in colors],
             zorder=1,
         )
     )
@@ -119,15 +119,23 @@ def sample_graph(
 
 def _layout(fused: np.ndarray) -> np.ndarray:
     """Points (rows, 2), the same ones at every call."""
-    start = sklearn.decomposition.PCA(2, random_state=0).fit_transform(fused)
-    start = start / max(float(start[:, 0].std()), 1e-12) * 1e-4
+    # Principal components, small, as t-SNE likes to start.
+    places, sizes, _ = np.linalg.svd(
+        fused - fused.mean(axis=0), full_matrices=False
+    )
+    start = np.zeros((len(fused), 2))
+    axes = min(2, len(sizes))
+    start[:, :axes] = places[:, :axes] * sizes[:axes]
+    start *= 1e-4 / max(float(start[:, 0].std()), 1e-12)
     search = sklearn.manifold.TSNE(
         perplexity=min(30, (len(fused) - 1) / 3),
         init=start.astype("float32"),
         metric="cosine",
         random_state=0,
     )
-    return search.fit_transform(fused)
+    # Its threads wait for each other longer than so few rows take.
+    with threadpoolctl.threadpool_limits(1):
+        return search.fit_transform(fused)
 
 
 def _points(figure, axes, places, labels, classes) -> None:

@@ -18,7 +18,7 @@ from applications.multimodal_classification.model import learning_rate
 from applications.multimodal_classification.sources import UNLABELLED
 
 # How often in a training.
-TIMES = 10
+TIMES = 5
 
 
 def callbacks(
@@ -33,7 +33,7 @@ def callbacks(
 
 
 class FusedVectors(keras.callbacks.Callback):
-    """Looks at the fused vectors of a validation batch at about ten epochs.
+    """Looks at the fused vectors of a validation batch at about five epochs.
 
     Into `log_dir` go the neighbors as a picture and, with a refiner, the
     modality graph, and of each modality the cosines and the effective rank;

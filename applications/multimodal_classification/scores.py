@@ -170,7 +170,9 @@ def table(metrics: dict[str, Any]) -> str:
     }
     # Of one class a row, micro F1 is the accuracy; of lists of classes there
     # is no balanced accuracy.
-    unused = "micro_f1" if "balanced_accuracy" in metrics else "balanced_accuracy"
+    unused = (
+        "micro_f1" if "balanced_accuracy" in metrics else "balanced_accuracy"
+    )
     del titles[unused]
     rows = [("all modalities", metrics)]
     rows += [(f"without {n}", m) for n, m in metrics.get("without", {}).items()]

@@ -192,11 +192,10 @@ def _words(
     config: Config, table: Table, name: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """The words of a column, and in which rows there is a text."""
-    said = [row.get(name) for row in table.rows]
-    values = texts.encode(
-        [str(text or "") for text in said], config.words, config.text_length
-    )
-    return values, np.array([text is not None for text in said], bool)
+    cells = [row.get(name) for row in table.rows]
+    said = ["" if cell is None else str(cell).strip() for cell in cells]
+    values = texts.encode(said, config.words, config.text_length)
+    return values, np.array([text != "" for text in said], bool)
 
 
 def _files(
