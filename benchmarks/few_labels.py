@@ -30,9 +30,9 @@ from applications.multimodal_classification import Config
 from applications.multimodal_classification import build_model
 from applications.multimodal_classification import graphs
 from applications.multimodal_classification import measure
+from applications.multimodal_classification import phases
 from applications.multimodal_classification import sources
 from applications.multimodal_classification.data import data_of
-from applications.multimodal_classification.model import learning_rate
 from applications.task import Data
 from benchmarks.tables import percent
 from benchmarks.tables import write_table
@@ -79,14 +79,14 @@ class Comparison:
     """Speaker of the test part; None: drawn from all."""
     pretrain_epochs: int = 20
     """Without labels, where there are any such epochs."""
-    pretrain_modality_dropout: float = 0.2
-    """Share of rows in which a modality is hidden and to be inferred then."""
     config: Config = Config(
         epochs=8,
         batch_size=64,
         image_side=28,
         sound_rate=4000,
         filters=(8, 16),
+        refiner_targets="raw",
+        refiner_loss="contrastive",
     )
     """Settings of every row but for the method, the share and the seed."""
     name: str = "few_labels"
@@ -265,7 +265,6 @@ class Bench:
         key = (
             config.fusion,
             config.similarity_weight,
-            config.modality_dropout,
             config.refiner_weight,
             pretrain,
         )
@@ -291,7 +290,6 @@ class Bench:
             "fusion": fusion,
             "epochs": epochs + 1,
             "pretrain_epochs": epochs,
-            "modality_dropout": self.of.pretrain_modality_dropout,
         }
         config = self.config(changes, seed)
         model = self.model(config, False)
@@ -353,11 +351,7 @@ def fit(model: keras.Model, data: Data, epochs: int) -> None:
         epochs=epochs,
         shuffle=False,
         verbose=0,
-        callbacks=[
-            keras.callbacks.LearningRateScheduler(
-                lambda epoch: learning_rate(epoch, data.config)
-            )
-        ],
+        callbacks=phases.callbacks(data.config),
     )
 
 

@@ -118,6 +118,9 @@ class Config(settings.Settings):
     """Weight of the multi-similarity loss of the fused vectors."""
     pretrain_epochs: settings.NonNegativeInt = 0
     """Of the epochs, the first so many are without labels."""
+    pretrain_modality_dropout: settings.Share = 0.9
+    """Share of rows in which a modality is hidden in these epochs, so that
+    the others have to tell of it."""
     weight_decay: settings.NonNegative = 1e-4
     """AdamW's decay."""
 
@@ -203,7 +206,13 @@ class Config(settings.Settings):
 PRESETS = {
     "default": Config(),
     # First without labels, then with few of them.
-    "few_labels": Config(epochs=60, pretrain_epochs=30, labelled_fraction=0.05),
+    "few_labels": Config(
+        epochs=60,
+        pretrain_epochs=30,
+        labelled_fraction=0.05,
+        refiner_targets="raw",
+        refiner_loss="contrastive",
+    ),
     # The method's authors' release, its defects repaired, with its settings
     # for MM-IMDB: https://github.com/facebookresearch/mmf. It fine-tunes a
     # large network with this learning rate; small encoders need a larger one.

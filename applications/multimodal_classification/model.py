@@ -5,11 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from applications import schedules
 from applications.inputs import text as texts
 from applications.multimodal_classification import refining
 from applications.multimodal_classification.config import LATE
 from applications.multimodal_classification.config import Config
+from applications.multimodal_classification.phases import MODALITY_DROPOUT
 from keras_fusion import layers
 from keras_fusion import losses
 from keras_fusion import models
@@ -107,7 +107,7 @@ def _fused(
     if len(vectors) == 1:
         return vectors[0]
     seen, still_there = layers.ModalityDropout(
-        config.modality_dropout, seed=config.seed, name="modality_dropout"
+        config.modality_dropout, seed=config.seed, name=MODALITY_DROPOUT
     )(vectors, presence)
     if config.missing == "token":
         seen = layers.MissingModalityToken(
@@ -229,14 +229,4 @@ def compile_model(model: keras.Model, config: Config) -> None:
         ),
         loss=loss,
         loss_weights=weights,
-    )
-
-
-def learning_rate(epoch: int, config: Config) -> float:
-    """Rises and falls once without labels, and once with them."""
-    first, last = 0, config.pretrain_epochs
-    if epoch >= last:
-        first, last = last, config.epochs
-    return schedules.warm_up_and_cosine(
-        epoch - first, last - first, config.learning_rate
     )

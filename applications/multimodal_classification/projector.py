@@ -12,9 +12,9 @@ from tensorboard.plugins import projector
 from applications import files
 from applications.multimodal_classification import figures
 from applications.multimodal_classification import graphs
+from applications.multimodal_classification import phases
 from applications.multimodal_classification.config import LATE
 from applications.multimodal_classification.config import Config
-from applications.multimodal_classification.model import learning_rate
 from applications.multimodal_classification.sources import UNLABELLED
 
 # How often in a training.
@@ -24,12 +24,11 @@ TIMES = 5
 def callbacks(
     config: Config, batch: Any, run_dir: Path
 ) -> list[keras.callbacks.Callback]:
-    schedule = keras.callbacks.LearningRateScheduler(
-        lambda epoch: learning_rate(epoch, config)
-    )
-    if config.fusion == LATE:
-        return [schedule]
-    return [schedule, FusedVectors(run_dir / "logs" / "fused", batch, config)]
+    found = phases.callbacks(config)
+    if config.fusion != LATE:
+        log_dir = run_dir / "logs" / "fused"
+        found.append(FusedVectors(log_dir, batch, config))
+    return found
 
 
 class FusedVectors(keras.callbacks.Callback):

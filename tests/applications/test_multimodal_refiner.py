@@ -17,6 +17,7 @@ from applications.multimodal_classification import build_model
 from applications.multimodal_classification import graphs
 from applications.multimodal_classification import load_data
 from applications.multimodal_classification import model as task_model
+from applications.multimodal_classification import phases
 from applications.multimodal_classification.sources import UNLABELLED
 
 SMALL = {"units": 8, "filters": (4,), "image_side": 8, "batch_size": 16}
@@ -200,7 +201,49 @@ def test_rebuilt_inputs_are_compared_with_the_inputs(digits):
 
 def test_epochs_without_labels_have_a_schedule_of_their_own():
     config = Config(epochs=30, pretrain_epochs=10)
-    rates = [task_model.learning_rate(epoch, config) for epoch in range(30)]
+    rates = [phases.learning_rate(epoch, config) for epoch in range(30)]
     assert rates[0] == rates[10] == pytest.approx(config.learning_rate)
     assert rates[9] < 0.05 * config.learning_rate
     assert rates[29] < 0.05 * config.learning_rate
+
+
+def test_more_is_hidden_while_there_are_no_labels():
+    config = Config(
+        **SMALL,
+        epochs=3,
+        pretrain_epochs=1,
+        modality_dropout=0.0,
+        pretrain_modality_dropout=0.99,
+    )
+    data = load_data(config)
+    model = built(data.config)
+    layer = model.get_layer("modality_dropout")
+    rates, shares = [], []
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            rates.append(layer.rate)
+
+        def on_train_batch_end(self, batch, logs=None):
+            shares.append(float(kept.numpy()))
+
+    kept = keras.Variable(0.0, trainable=False)
+    call = layer.call
+
+    def watched(*args, **kwargs):
+        outputs, presence = call(*args, **kwargs)
+        kept.assign(keras.ops.mean(presence))
+        return outputs, presence
+
+    layer.call = watched
+    train, _ = data.train()
+    model.fit(
+        train,
+        steps_per_epoch=3,
+        epochs=3,
+        shuffle=False,
+        verbose=0,
+        callbacks=[*phases.callbacks(data.config), Look()],
+    )
+    assert rates == [0.99, 0.0, 0.0]
+    assert max(shares[:3]) < 0.7 and min(shares[3:]) == 1.0
