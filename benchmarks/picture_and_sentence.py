@@ -28,16 +28,17 @@ BOTH = {"images": ("picture",), "texts": ("sentence",)}
 # Rows of the table: changes of the config.
 ROWS = {
     "sentence alone": {"texts": ("sentence",)},
-    "sentence alone, as a bag of words": {
+    "sentence alone, words in their order": {
         "texts": ("sentence",),
-        "text_encoder": "bag",
+        "text_encoder": "convolution",
     },
     "picture alone": {"images": ("picture",)},
     "concat": BOTH,
     "concat, no refiner": BOTH | {"refiner_weight": (0.0,)},
     "concat, pre-trained 10 epochs": BOTH
     | {"pretrain_epochs": 10, "epochs": 20},
-    "concat, four convolutions": BOTH | {"filters": (16, 32, 64, 64)},
+    "concat, words in their order": BOTH | {"text_encoder": "convolution"},
+    "concat, two convolutions of pictures": BOTH | {"filters": (16, 32)},
     "gated": BOTH | {"fusion": "gated"},
     "low_rank_bilinear": BOTH | {"fusion": "low_rank_bilinear"},
     "factorized_bilinear": BOTH | {"fusion": "factorized_bilinear"},
@@ -59,7 +60,13 @@ class Comparison:
     split: str = "test"
     """test, or validation: a tenth of hidden, to choose settings by."""
     config: Config = Config(
-        epochs=10, image_side=64, units=32, dropout=0.5, weight_decay=0.01
+        epochs=10,
+        image_side=64,
+        filters=(16, 32, 64, 64),
+        text_encoder="bag",
+        units=32,
+        dropout=0.5,
+        weight_decay=0.01,
     )
     """Settings of every row."""
 
