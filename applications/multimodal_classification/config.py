@@ -11,6 +11,8 @@ from applications.inputs import table as tables
 from keras_fusion.models import FUSION_LAYERS
 
 TABLE = "table"
+# The pictures' encoder that is trained from nothing.
+CONVOLUTIONS = "convolutions"
 KINDS = ("images", "sounds", "texts")
 
 
@@ -56,6 +58,15 @@ class Config(settings.Settings):
 
     image_side: Annotated[int, Field(ge=8, le=1024)] = 32
     """Height and width to which pictures are brought, in pixels."""
+    image_encoder: settings.Place = CONVOLUTIONS
+    """Small convolutions of its own; or SqueezeNet, a name of
+    keras.applications such as MobileNetV2, or the folder of a KerasHub
+    preset."""
+    image_weights: settings.Place | None = None
+    """Keras file (.h5) with the weights of that network without its top."""
+    fine_tune: bool = False
+    """Train such an encoder too. Otherwise it stays as it is, and what it
+    makes of the data is computed once."""
     filters: settings.Sizes = (16, 32)
     """Of the convolutions over pictures and over spectrograms."""
     sound_rate: Annotated[int, Field(ge=1000, le=96000)] = 8000
@@ -140,6 +151,11 @@ class Config(settings.Settings):
         return tables.Columns(
             self.numbers, self.means, self.deviations, self.categories
         )
+
+    @property
+    def frozen_images(self) -> bool:
+        """Whether the pictures' encoder does not learn."""
+        return self.image_encoder != CONVOLUTIONS and not self.fine_tune
 
     @property
     def multilabel(self) -> bool:

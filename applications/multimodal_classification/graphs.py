@@ -12,6 +12,7 @@ import numpy as np
 import sklearn.neighbors
 import tensorflow as tf
 
+from applications.multimodal_classification import frozen
 from applications.multimodal_classification.config import Config
 from applications.multimodal_classification.model import LABEL
 from applications.multimodal_classification.sources import UNLABELLED
@@ -33,6 +34,8 @@ def describe(
 
     Raises ValueError for a model without a refiner.
     """
+    dataset = frozen.encoded(model, dataset, config)
+    model = frozen.classifier(model)
     refiner = find_refiner(model)
     vectors, fused, labels = _vectors(model, dataset, config)
     graph = refiner.modality_graph([v[:LOOKED_AT] for v in vectors])
@@ -57,7 +60,7 @@ def describe(
 
 
 def find_refiner(model: keras.Model) -> Refiner:
-    for layer in model.layers:
+    for layer in frozen.classifier(model).layers:
         if isinstance(layer, Refiner):
             return layer
     raise ValueError(
@@ -75,6 +78,8 @@ def _vectors(
     inner = keras.Model(model.inputs, outputs)
     found, labels = [], []
     for inputs, targets in dataset:
+        inputs = frozen.behind(inputs)
+        inputs = {name: inputs[name] for name in model.input}
         found.append([np.asarray(x) for x in inner(inputs, training=False)])
         labels.append(np.asarray(targets[LABEL]))
     *vectors, fused = (np.concatenate(x) for x in zip(*found, strict=True))

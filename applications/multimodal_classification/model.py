@@ -1,5 +1,6 @@
 """Encoders, a fusion with a refiner around it, a classifier; its losses."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ from keras import ops
 
 from applications import schedules
 from applications.inputs import text as texts
+from applications.multimodal_classification import frozen
+from applications.multimodal_classification import image_encoders
+from applications.multimodal_classification.config import CONVOLUTIONS
 from applications.multimodal_classification.config import Config
 from keras_fusion import layers
 from keras_fusion import losses
@@ -30,8 +34,12 @@ def output_names(config: Config) -> tuple[str, ...]:
 
 def build_model(config: Config) -> keras.Model:
     inputs, vectors = {}, []
+    encoders, network = ENCODERS, None
+    if config.image_encoder != CONVOLUTIONS:
+        network = image_encoders.make(config)
+        encoders = ENCODERS | {"images": _from(network)}
     for name in config.modalities:
-        inputs[name], vector = ENCODERS[config.kind(name)](name, config)
+        inputs[name], vector = encoders[config.kind(name)](name, config)
         dense = keras.layers.Dense(
             config.units, activation="relu", name=f"{name}_vector"
         )
@@ -48,7 +56,9 @@ def build_model(config: Config) -> keras.Model:
         outputs[EMBEDDING] = keras.layers.Identity(
             dtype="float32", name=EMBEDDING
         )(fused)
-    model = keras.Model(inputs, outputs, name="multimodal_classifier")
+    model = keras.Model(inputs, outputs, name=frozen.CLASSIFIER)
+    if config.frozen_images:
+        model = frozen.with_encoder(model, network, config)
     compile_model(model, config)
     return model
 
@@ -92,6 +102,19 @@ def _images(name: str, config: Config) -> tuple:
     picture = keras.Input((side, side, 3), name=name)
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(picture)
     return picture, _convolutions(x, name, config)
+
+
+def _from(network: keras.Model) -> Callable:
+    """An encoder of pictures that all columns share, or of its features."""
+
+    def encode(name: str, config: Config) -> tuple:
+        if config.frozen_images:
+            features = keras.Input(network.output.shape[1:], name=name)
+            return features, features
+        picture = keras.Input(network.input.shape[1:], name=name)
+        return picture, network(picture)
+
+    return encode
 
 
 def _sounds(name: str, config: Config) -> tuple:
@@ -193,9 +216,10 @@ def callbacks(
     config: Config, batch: Any, run_dir: Path
 ) -> list[keras.callbacks.Callback]:
     return [
+        frozen.CheckFeatures(batch, config),
         keras.callbacks.LearningRateScheduler(
             lambda epoch: schedules.warm_up_and_cosine(
                 epoch, config.epochs, config.learning_rate
             )
-        )
+        ),
     ]
