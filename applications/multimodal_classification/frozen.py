@@ -134,15 +134,19 @@ def _own(
 
 def check(model: keras.Model, inputs: dict[str, Any], config: Config) -> None:
     """Raises ValueError if a batch's features are not the model's."""
-    for name, own in _own(model, inputs, modalities(config)).items():
+    names = modalities(config)
+    if not names:
+        return
+    for name, own in _own(model, inputs, names).items():
         if name in inputs:
             own = keras.ops.convert_to_numpy(keras.ops.cast(own, "float32"))
             gap = np.abs(own - np.asarray(inputs[name])).max(initial=0)
             if not gap <= TOLERANCE * np.abs(own).max(initial=1e-6):
                 raise ValueError(
                     f"the weights of {config.image_encoder} in "
-                    f"{config.image_weights!r} are not those that the run "
-                    "started with; put that file back, or train a new run"
+                    f"{config.image_weights or config.image_encoder!r} are "
+                    "not those that the run started with; put them back, or "
+                    "train a new run"
                 )
 
 

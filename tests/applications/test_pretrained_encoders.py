@@ -17,6 +17,7 @@ from applications.multimodal_classification import frozen
 from applications.multimodal_classification import image_encoders
 from applications.multimodal_classification import load_data
 from applications.runs import Run
+from keras_fusion import models
 
 TASK = "multimodal_classification"
 SIDE = 32
@@ -196,25 +197,33 @@ def test_what_learns(fruit, weights, fine_tune):
 
 
 @pytest.fixture(scope="module")
-def trained(fruit, weights, tmp_path_factory):
+def squeezenet():
+    keras.utils.set_random_seed(3)
+    return models.squeezenet((SIDE, SIDE, 3))
+
+
+@pytest.fixture(scope="module")
+def trained(fruit, squeezenet, tmp_path_factory):
     runs_dir = tmp_path_factory.mktemp("runs")
+    weights = str(runs_dir / "squeezenet.weights.h5")
+    squeezenet.save_weights(weights)
     flags = (
         *("--data-dir", str(fruit), "--runs-dir", str(runs_dir)),
-        *("--image-encoder", NETWORK, "--image-weights", weights),
+        *("--image-encoder", "SqueezeNet", "--image-weights", weights),
     )
     assert cli.main([TASK, "train", *TINY, *flags]) == 0
     return Run(TASK, runs_dir / TASK / "default")
 
 
 def test_a_frozen_run_takes_pictures_in_every_verb(
-    trained, fruit, tmp_path, network, capsys
+    trained, fruit, tmp_path, squeezenet
 ):
     run = ("--run", str(trained.folder))
     model = keras.models.load_model(trained.folder / "model.keras")
     assert set(model.input) == {"front", "back", "table", "presence"}
     encoder = model.get_layer("image_encoder")
     assert not encoder.trainable_weights
-    for ours, theirs in zip(encoder.weights, network.weights, strict=True):
+    for ours, theirs in zip(encoder.weights, squeezenet.weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     for verb in ("evaluate", "graph", "export"):
         assert cli.main([TASK, verb, *run]) == 0
@@ -234,11 +243,10 @@ def test_a_frozen_run_takes_pictures_in_every_verb(
     changes = np.array([float(row["without front"]) for row in rows])
     assert not changes[::4].any()
     said = (trained.folder / "data.txt").read_text()
-    assert f"pictures' encoder {NETWORK}, from " in said and "frozen" in said
+    assert "pictures' encoder SqueezeNet, from " in said and "frozen" in said
 
 
-def test_a_run_does_not_need_the_file_any_more(trained, fruit, capsys):
-    """The model has the weights; another file in its place is noticed."""
+def test_a_run_does_not_need_the_file_any_more(trained):
     settings = json.loads((trained.folder / "config.json").read_text())
     model = trained.model()
     scores = []
@@ -250,8 +258,8 @@ def test_a_run_does_not_need_the_file_any_more(trained, fruit, capsys):
     assert scores[0] == pytest.approx(scores[1], abs=1e-5)
 
 
-def test_another_file_in_its_place_is_noticed(trained, network, tmp_path):
-    other = keras.models.clone_model(network)
+def test_another_file_in_its_place_is_noticed(trained, tmp_path):
+    other = models.squeezenet((SIDE, SIDE, 3))
     other.save_weights(tmp_path / "other.weights.h5")
     file = str(tmp_path / "other.weights.h5")
     config = dataclasses.replace(trained.config, image_weights=file)
