@@ -59,9 +59,8 @@ class Config(settings.Settings):
     image_side: Annotated[int, Field(ge=8, le=1024)] = 32
     """Height and width to which pictures are brought, in pixels."""
     image_encoder: settings.Place = CONVOLUTIONS
-    """Small convolutions of its own; or SqueezeNet, a name of
-    keras.applications such as MobileNetV2, or the folder of a KerasHub
-    preset."""
+    """Small convolutions of its own; or SqueezeNet, or a name of
+    keras.applications such as MobileNetV2."""
     image_weights: settings.Place | None = None
     """Keras file (.h5) with the weights of that network without its top."""
     fine_tune: bool = False

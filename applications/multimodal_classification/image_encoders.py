@@ -19,7 +19,6 @@ from keras_fusion import models
 
 SQUEEZENET = "SqueezeNet"
 LAYER = "image_encoder"
-PRESET = "config.json"
 
 
 def names() -> tuple[str, ...]:
@@ -38,21 +37,16 @@ def check(config: Config) -> None:
                 f"received {weights!r} for {CONVOLUTIONS}"
             )
         return
-    if name not in names() and not Path(name, PRESET).is_file():
+    if name not in names():
         raise ValueError(
-            f"image_encoder must be {CONVOLUTIONS}, the folder of a KerasHub "
-            f"preset, or one of {', '.join(names())}; received {name!r}"
+            f"image_encoder must be {CONVOLUTIONS}, or one of "
+            f"{', '.join(names())}; received {name!r}"
         )
     if not config.images:
         raise ValueError(
             f"image_encoder is {name}, and the data have no pictures"
         )
-    if name not in names() and weights is not None:
-        raise ValueError(
-            f"image_weights are for a network, and {name} is a preset, which "
-            f"has weights; received {weights!r}"
-        )
-    if name in names() and weights is None and not config.fine_tune:
+    if weights is None and not config.fine_tune:
         raise ValueError(
             f"{name} would stay as random as it starts; give a file with "
             "--image-weights, or train it with --fine-tune"
@@ -63,9 +57,7 @@ def notes(config: Config) -> tuple[str, ...]:
     """What a run says of its encoder."""
     if config.image_encoder == CONVOLUTIONS:
         return ()
-    start = "its preset"
-    if config.image_encoder in names():
-        start = config.image_weights or "random weights"
+    start = config.image_weights or "random weights"
     how = "trained too" if config.fine_tune else "frozen"
     return (f"pictures' encoder {config.image_encoder}, from {start}, {how}",)
 
@@ -93,8 +85,6 @@ def _freeze_statistics(model: keras.Model) -> None:
 
 def _maps(config: Config, picture: Any) -> Any:
     name = config.image_encoder
-    if name not in names():
-        return _of_preset(name, picture)
     prepare = _preprocessing(name)
     try:
         if name == SQUEEZENET:
@@ -146,31 +136,6 @@ def _load(network: keras.Model, name: str, file: str) -> None:
             f"image_weights must hold the weights of {name} without its top, "
             f"received {file!r}: {_first_line(error)}"
         ) from error
-
-
-def _of_preset(folder: str, picture: Any) -> Any:
-    keras_hub = keras_hub_for(folder)
-    try:
-        backbone = keras_hub.models.Backbone.from_preset(folder)
-        converter = keras_hub.layers.ImageConverter.from_preset(folder)
-        return backbone(converter(picture))
-    except Exception as error:
-        raise ValueError(
-            f"{folder} is no KerasHub preset of an image network: "
-            f"{_first_line(error)}"
-        ) from error
-
-
-def keras_hub_for(folder: str) -> Any:
-    """The package that reads presets."""
-    try:
-        import keras_hub
-    except ImportError as error:
-        raise ValueError(
-            f"{error}; presets such as {folder} need the extra packages: "
-            "pip install 'keras-fusion[hub]'"
-        ) from error
-    return keras_hub
 
 
 def _first_line(error: BaseException) -> str:
