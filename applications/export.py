@@ -25,7 +25,7 @@ def export(run: Run, formats: tuple[str, ...]) -> list[Path]:
     data, model = run.data(), run.model()
     model = _float32(run.task, model, data.config)
     _, dataset = data.split("test", "validation")
-    inputs = next(iter(dataset))[0]
+    inputs = _taken(model, next(iter(dataset))[0])
     expected = _named(model(inputs, training=False))
     folders = []
     # Of an export that was killed.
@@ -38,6 +38,13 @@ def export(run: Run, formats: tuple[str, ...]) -> list[Path]:
         print(f"{folder}: {difference}")
         folders.append(folder)
     return folders
+
+
+def _taken(model: keras.Model, inputs: Any) -> Any:
+    """The inputs without what a model needs in training alone."""
+    if isinstance(inputs, dict) and isinstance(model.input, dict):
+        return {name: inputs[name] for name in model.input}
+    return inputs
 
 
 def _float32(

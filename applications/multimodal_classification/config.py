@@ -12,6 +12,8 @@ from applications.inputs import table as tables
 from keras_fusion.models import FUSION_LAYERS
 
 TABLE = "table"
+# The pictures' encoder that is trained from nothing.
+CONVOLUTIONS = "convolutions"
 KINDS = ("images", "sounds", "texts")
 LATE = "late"
 
@@ -72,6 +74,14 @@ class Config(settings.Settings):
 
     image_side: Annotated[int, Field(ge=8, le=1024)] = 32
     """Height and width to which pictures are brought, in pixels."""
+    image_encoder: settings.Place = CONVOLUTIONS
+    """Small convolutions of its own; or SqueezeNet, or a name of
+    keras.applications such as MobileNetV2."""
+    image_weights: settings.Place | None = None
+    """Keras file (.h5) with the weights of that network without its top."""
+    fine_tune: bool = False
+    """Train such an encoder too. Otherwise it stays as it is, and what it
+    makes of the data is computed once."""
     filters: settings.Sizes = (16, 32)
     """Of the convolutions over pictures and over spectrograms."""
     sound_rate: Annotated[int, Field(ge=1000, le=96000)] = 8000
@@ -101,8 +111,8 @@ class Config(settings.Settings):
     (pictures, sounds, texts, table); 0 is without it."""
     refiner_targets: Literal["embedding", "raw", "external"] = "embedding"
     """What the refiner rebuilds of a modality: its learned vector, its input
-    (pixels, spectrogram, counts of words, table), or what a frozen encoder
-    says of it."""
+    (pixels, spectrogram, counts of words, table), or external: what a frozen
+    encoder says of pictures, and the other inputs."""
     refiner_loss: Literal["cosine", "mse", "contrastive", "similarity"] = (
         "cosine"
     )
@@ -154,6 +164,11 @@ class Config(settings.Settings):
                 "refiner_weight a number above 0, and a fusion other than "
                 f"{LATE}"
             )
+        if self.refiner_targets == "external" and not self.frozen_images:
+            raise ValueError(
+                "refiner_targets external are what a frozen encoder says; give "
+                "image_encoder and image_weights without fine_tune"
+            )
         if self.fusion == LATE and self.similarity_weight:
             raise ValueError(
                 f"the fusion {LATE} has no fused vector for similarity_weight; "
@@ -190,6 +205,11 @@ class Config(settings.Settings):
         return tables.Columns(
             self.numbers, self.means, self.deviations, self.categories
         )
+
+    @property
+    def frozen_images(self) -> bool:
+        """Whether the pictures' encoder does not learn."""
+        return self.image_encoder != CONVOLUTIONS and not self.fine_tune
 
     @property
     def multilabel(self) -> bool:

@@ -4,8 +4,11 @@ An element is `(inputs, targets)`: inputs a dict modality -> tensor, and
 `presence` (batch, modalities), 1 where a row has a modality; targets a dict
 output -> classes (batch,), or (batch, classes) of 0 and 1. -1 stands for no
 label. Which labels are learned from is drawn once, by the seed, the same
-share of each class.
+share of each class. Where a frozen encoder has made features of a modality
+they are there too, in training in its place (`frozen.py`).
 """
+
+import functools
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +17,8 @@ from applications import epochs
 from applications.findings import Findings
 from applications.inputs.image import in_words
 from applications.multimodal_classification import batches
+from applications.multimodal_classification import frozen
+from applications.multimodal_classification import image_encoders
 from applications.multimodal_classification import sources
 from applications.multimodal_classification.config import LATE
 from applications.multimodal_classification.config import Config
@@ -33,13 +38,28 @@ def load_data(config: Config) -> Data:
 
 def data_of(source: sources.Source) -> Data:
     """What was found, as batches."""
+    config = source.config
+    image_encoders.check(config)
+
+    @functools.cache
+    def read(name: str) -> Examples:
+        examples = source.read(name)
+        inputs = examples.inputs | frozen.features(
+            examples.inputs, config, required=name == "train"
+        )
+        return Examples(inputs, examples.presence, examples.labels)
+
     return Data(
         source.config,
         source.sizes,
-        lambda epoch: _training(source.read("train"), source.config, epoch),
-        lambda name: evaluation(source.read(name), source.config),
+        lambda epoch: _training(read("train"), source.config, epoch),
+        lambda name: evaluation(read(name), source.config),
         lambda name: look(source.read(name), source.config),
-        (*source.notes, *_without_refiner(source.config)),
+        (
+            *source.notes,
+            *image_encoders.notes(config),
+            *_without_refiner(config),
+        ),
     )
 
 
@@ -100,9 +120,11 @@ def _training(
 ) -> tuple[tf.data.Dataset, int]:
     labels = labels_to_learn(examples, config)
     count, size = len(labels), config.batch_size
+    unused = frozen.modalities(config)
+    names = [name for name in examples.inputs if name not in unused]
 
     def batch(epoch: tf.Tensor, step: tf.Tensor, indices: tf.Tensor) -> tuple:
-        inputs, targets = _read(examples, labels, indices, config)
+        inputs, targets = _read(examples, labels, indices, names)
         hidden = tf.fill(tf.shape(targets), tf.cast(UNLABELLED, targets.dtype))
         targets = tf.where(epoch < config.pretrain_epochs, hidden, targets)
         return inputs, dict.fromkeys(output_names(config), targets)
@@ -116,8 +138,10 @@ def _training(
 def evaluation(examples: Examples, config: Config) -> tf.data.Dataset:
     """Batches of all rows in their order."""
 
+    names = list(examples.inputs)
+
     def batch(indices: tf.Tensor) -> tuple:
-        inputs, targets = _read(examples, examples.labels, indices, config)
+        inputs, targets = _read(examples, examples.labels, indices, names)
         return inputs, dict.fromkeys(output_names(config), targets)
 
     order = tf.data.Dataset.range(len(examples)).batch(EVALUATION_BATCH)
@@ -128,9 +152,8 @@ def _read(
     examples: Examples,
     labels: np.ndarray,
     indices: tf.Tensor,
-    config: Config,
+    names: list[str],
 ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-    names = config.modalities
     arrays = [*(examples.inputs[n] for n in names), examples.presence, labels]
     tensors = tf.numpy_function(
         lambda chosen: [values[chosen] for values in arrays],

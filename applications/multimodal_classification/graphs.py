@@ -13,6 +13,7 @@ import numpy as np
 import sklearn.neighbors
 import tensorflow as tf
 
+from applications.multimodal_classification import frozen
 from applications.multimodal_classification.config import LATE
 from applications.multimodal_classification.config import Config
 from applications.multimodal_classification.model import FUSED
@@ -38,6 +39,8 @@ def describe(
     Raises ValueError for late fusion, which has no fused vector.
     """
     check_fused(config)
+    dataset = frozen.encoded(model, dataset, config)
+    model = frozen.classifier(model)
     fused, labels = fused_vectors(model, dataset)
     described: dict[str, Any] = {
         "label_homophily": homophily(fused, labels),
@@ -76,7 +79,7 @@ def check_fused(config: Config) -> None:
 
 
 def find_refiner(model: keras.Model) -> Refiner | None:
-    for layer in model.layers:
+    for layer in frozen.classifier(model).layers:
         if isinstance(layer, Refiner):
             return layer
     return None
@@ -100,7 +103,11 @@ def outputs_of(
     inner = keras.Model(
         model.inputs, {name: model.get_layer(name).output for name in names}
     )
-    found = [inner(inputs, training=False) for inputs, _ in dataset]
+    found = []
+    for inputs, _ in dataset:
+        inputs = frozen.behind(inputs)
+        given = {name: inputs[name] for name in model.input}
+        found.append(inner(given, training=False))
     return [
         np.concatenate([np.asarray(part[name]) for part in found])
         for name in names

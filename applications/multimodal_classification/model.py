@@ -1,12 +1,16 @@
 """Encoders, a fusion with a refiner around it, a classifier; its losses."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
 from applications.inputs import text as texts
+from applications.multimodal_classification import frozen
+from applications.multimodal_classification import image_encoders
 from applications.multimodal_classification import refining
+from applications.multimodal_classification.config import CONVOLUTIONS
 from applications.multimodal_classification.config import LATE
 from applications.multimodal_classification.config import Config
 from applications.multimodal_classification.phases import MODALITY_DROPOUT
@@ -40,39 +44,47 @@ def target_name(modality: str, config: Config) -> str:
 
 def build_model(config: Config) -> keras.Model:
     inputs, vectors, targets = {}, [], []
+    encoders, network = ENCODERS, None
+    if config.image_encoder != CONVOLUTIONS:
+        network = image_encoders.make(config)
+        encoders = ENCODERS | {"images": _from(network)}
     for name in config.modalities:
-        encoder = ENCODERS[config.kind(name)]
+        encoder = encoders[config.kind(name)]
         inputs[name], raw, features = encoder(name, config)
         vector = keras.layers.Dense(
             config.units, activation="relu", name=f"{name}_vector"
         )(features)
         vectors.append(vector)
-        targets.append(_target(name, config, vector, raw, features))
+        targets.append(_target(name, config, vector, raw))
     inputs[PRESENCE] = keras.Input((len(vectors),), name=PRESENCE)
     if config.fusion == LATE:
         outputs = _late(vectors, inputs[PRESENCE], config)
     else:
         fused = _fused(vectors, inputs[PRESENCE], targets, config)
-        fused = keras.layers.Identity(name=FUSED)(fused)
-        outputs = {LABEL: _classified(fused, LABEL, config)}
-        if config.similarity_weight:
-            outputs[EMBEDDING] = keras.layers.Identity(
-                dtype="float32", name=EMBEDDING
-            )(fused)
-    model = keras.Model(inputs, outputs, name="multimodal_classifier")
+        outputs = _of_fused(fused, config)
+    model = keras.Model(inputs, outputs, name=frozen.CLASSIFIER)
+    if config.frozen_images:
+        model = frozen.with_encoder(model, network, config)
     compile_model(model, config)
     return model
 
 
-def _target(
-    name: str, config: Config, vector: Any, raw: Any, features: Any
-) -> Any:
-    """What is rebuilt of a modality: learned, its input, or given features."""
+def _of_fused(fused: Any, config: Config) -> dict[str, keras.KerasTensor]:
+    fused = keras.layers.Identity(name=FUSED)(fused)
+    outputs = {LABEL: _classified(fused, LABEL, config)}
+    if config.similarity_weight:
+        outputs[EMBEDDING] = keras.layers.Identity(
+            dtype="float32", name=EMBEDDING
+        )(fused)
+    return outputs
+
+
+def _target(name: str, config: Config, vector: Any, raw: Any) -> Any:
+    """What is rebuilt of a modality: learned, or what comes in."""
     if config.refiner_targets == "embedding":
         return vector
-    given = raw if config.refiner_targets == "raw" else features
     flat = keras.layers.Flatten(dtype="float32", name=f"{name}_target")
-    return flat(given)
+    return flat(raw)
 
 
 def _classified(vector: Any, name: str, config: Config) -> Any:
@@ -128,6 +140,20 @@ def _images(name: str, config: Config) -> tuple:
     picture = keras.Input((side, side, 3), name=name)
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(picture)
     return picture, x, _convolutions(x, name, config)
+
+
+def _from(network: keras.Model) -> Callable:
+    """An encoder of pictures that all columns share, or of its features."""
+
+    def encode(name: str, config: Config) -> tuple:
+        if config.frozen_images:
+            features = keras.Input(network.output.shape[1:], name=name)
+            return features, features, features
+        picture = keras.Input(network.input.shape[1:], name=name)
+        x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(picture)
+        return picture, x, network(picture)
+
+    return encode
 
 
 def _sounds(name: str, config: Config) -> tuple:

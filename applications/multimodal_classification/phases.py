@@ -3,6 +3,7 @@
 import keras
 
 from applications import schedules
+from applications.multimodal_classification import frozen
 from applications.multimodal_classification.config import Config
 
 MODALITY_DROPOUT = "modality_dropout"
@@ -40,10 +41,10 @@ class ModalityDropoutRate(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         config = self.config
-        names = [layer.name for layer in self.model.layers]
-        if MODALITY_DROPOUT not in names:
+        part = frozen.classifier(self.model)
+        if MODALITY_DROPOUT not in [layer.name for layer in part.layers]:
             return
-        layer = self.model.get_layer(MODALITY_DROPOUT)
+        layer = part.get_layer(MODALITY_DROPOUT)
         early = epoch < config.pretrain_epochs
         rate = (
             config.pretrain_modality_dropout

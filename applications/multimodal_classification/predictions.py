@@ -10,6 +10,7 @@ import numpy as np
 from applications import files
 from applications.datasets import rows as row_files
 from applications.multimodal_classification import data
+from applications.multimodal_classification import frozen
 from applications.multimodal_classification import sources
 from applications.multimodal_classification.config import Config
 from applications.multimodal_classification.scores import predictor
@@ -63,15 +64,13 @@ def _predicted(
         config, table, range(len(table.rows)), root, problems
     )
     call, names = predictor(model, config), frozenset(config.modalities)
+    batches = frozen.encoded(model, data.evaluation(examples, config), config)
     kept = [names, *(names - {name} for name in config.modalities)]
     if len(names) == 1:
         kept = [names]
     chances = [
         np.concatenate(
-            [
-                call(seen(inputs, config, those)).numpy()
-                for inputs, _ in data.evaluation(examples, config)
-            ]
+            [call(seen(inputs, config, those)).numpy() for inputs, _ in batches]
         )
         for those in kept
     ]

@@ -11,6 +11,7 @@ from tensorboard.plugins import projector
 
 from applications import files
 from applications.multimodal_classification import figures
+from applications.multimodal_classification import frozen
 from applications.multimodal_classification import graphs
 from applications.multimodal_classification import phases
 from applications.multimodal_classification.config import LATE
@@ -24,7 +25,7 @@ TIMES = 5
 def callbacks(
     config: Config, batch: Any, run_dir: Path
 ) -> list[keras.callbacks.Callback]:
-    found = phases.callbacks(config)
+    found = [frozen.CheckFeatures(batch, config), *phases.callbacks(config)]
     if config.fusion != LATE:
         log_dir = run_dir / "logs" / "fused"
         found.append(FusedVectors(log_dir, batch, config))
@@ -54,7 +55,8 @@ class FusedVectors(keras.callbacks.Callback):
         if (epoch + 1) % self.every:
             return
         described = graphs.describe(self.model, [self.batch], self.config)
-        fused, labels = graphs.fused_vectors(self.model, [self.batch])
+        part = frozen.classifier(self.model)
+        fused, labels = graphs.fused_vectors(part, [self.batch])
         classes, names = self.config.classes, self.config.modalities
         drawn = {"neighbors": figures.sample_graph(fused, labels, classes)}
         if graph := described.get("modality_graph"):
@@ -68,7 +70,8 @@ class FusedVectors(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict | None = None) -> None:
         self.writer.close()
-        fused, labels = graphs.fused_vectors(self.model, [self.batch])
+        part = frozen.classifier(self.model)
+        fused, labels = graphs.fused_vectors(part, [self.batch])
         _write_projector(self.log_dir, fused, labels, self.config)
 
 

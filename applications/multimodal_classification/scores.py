@@ -9,6 +9,7 @@ import numpy as np
 import sklearn.metrics
 import tensorflow as tf
 
+from applications.multimodal_classification import frozen
 from applications.multimodal_classification.config import Config
 from applications.multimodal_classification.model import LABEL
 from applications.multimodal_classification.model import PRESENCE
@@ -28,6 +29,7 @@ def measure(
     """
     call = predictor(model, config)
     names = frozenset(config.modalities)
+    dataset = frozen.encoded(model, dataset, config)
 
     # Of two, one is alone where the other is missing.
     @functools.cache
@@ -60,8 +62,8 @@ def seen(
     """Inputs of which only some modalities are there."""
     mask = [float(name in kept) for name in config.modalities]
     hidden = {
-        name: inputs[name] if name in kept else tf.zeros_like(inputs[name])
-        for name in config.modalities
+        name: x if frozen.modality_of(name) in kept else tf.zeros_like(x)
+        for name, x in inputs.items()
     }
     return hidden | {PRESENCE: inputs[PRESENCE] * tf.constant([mask])}
 

@@ -24,6 +24,7 @@ class Graph(cli.RunCommand):
 
     def __call__(self, task: str) -> None:
         from applications.multimodal_classification import figures
+        from applications.multimodal_classification import frozen
         from applications.multimodal_classification import graphs
 
         run = self.open(task)
@@ -31,7 +32,9 @@ class Graph(cli.RunCommand):
         model = run.model()
         split, dataset, config = _opened(self, run)
         described = graphs.describe(model, dataset, config)
-        fused, labels = graphs.fused_vectors(model, dataset)
+        fused, labels = graphs.fused_vectors(
+            frozen.classifier(model), frozen.encoded(model, dataset, config)
+        )
         pictures = {
             "neighbors": figures.sample_graph(fused, labels, config.classes)
         }

@@ -27,6 +27,7 @@ from keras_fusion.models.squeeze_excite_inception import (
     squeeze_excite_inception,
 )
 from keras_fusion.models.squeeze_excite_resnet import squeeze_excite_resnet
+from keras_fusion.models.squeezenet import squeezenet
 from keras_fusion.models.text_fusion import TEXT_FUSIONS
 from keras_fusion.models.text_fusion import TextFusion
 
@@ -50,4 +51,5 @@ __all__ = [
     "refinenet",
     "squeeze_excite_inception",
     "squeeze_excite_resnet",
+    "squeezenet",
 ]

@@ -55,6 +55,11 @@ def wrong_texts(name, schema):
     elif name == "encoder_weights":
         # Of an encoder that starts without them.
         yield from (["a_file"], ["nowhere.npz"], [""])
+    elif name == "image_weights":
+        # Of pictures' encoder that starts without them.
+        yield from (["a_file"], ["nowhere.h5"], [""])
+    elif name == "image_encoder":
+        yield from (["nope"], ["a_file"], ["empty"], [""])
     elif name in ("label", "labels"):
         yield from (["no such column"], [""])
     elif name == "dataset":
