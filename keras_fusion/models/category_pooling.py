@@ -53,6 +53,7 @@ class CategoryPooling:
             of its own and a node of the graph. Else every classifier sees
             all `n`, and the mean of its scores counts; where they are the
             cells, these scores are the maps.
+        has_maps: Whether the model says where each category was looked for.
 
     Example:
 
@@ -76,6 +77,7 @@ class CategoryPooling:
     description: str
     pool: Pool
     per_category: bool = True
+    has_maps: bool = True
 
 
 def _cells(maps: Tensor) -> Tensor:
@@ -232,6 +234,7 @@ CATEGORY_POOLINGS: dict[str, CategoryPooling] = {
                     features, rank=rank, name="pooling"
                 )
             ),
+            has_maps=False,
         ),
         CategoryPooling(
             "factorized_bilinear",
@@ -241,6 +244,7 @@ CATEGORY_POOLINGS: dict[str, CategoryPooling] = {
                     features, dropout=0.0, name="pooling"
                 )
             ),
+            has_maps=False,
         ),
         CategoryPooling(
             "block_term",
@@ -254,6 +258,7 @@ CATEGORY_POOLINGS: dict[str, CategoryPooling] = {
                     name="pooling",
                 )
             ),
+            has_maps=False,
         ),
         CategoryPooling(
             "compact_bilinear",
@@ -263,18 +268,21 @@ CATEGORY_POOLINGS: dict[str, CategoryPooling] = {
                     features, seed=0, name="pooling"
                 )
             ),
+            has_maps=False,
         ),
         CategoryPooling(
             "global_average",
             "all categories see the mean of the map",
             global_average,
             per_category=False,
+            has_maps=False,
         ),
         CategoryPooling(
             "global_maximum",
             "all categories see the largest value of each feature",
             global_maximum,
             per_category=False,
+            has_maps=False,
         ),
         CategoryPooling(
             "class_activation",
