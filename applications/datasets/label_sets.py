@@ -94,9 +94,12 @@ def _touched(low: float, high: float) -> slice:
 
 def mask_regions(mask: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
     """The cells in which a mask has each of some class numbers."""
-    return np.stack(
-        [on_grid(mask == number, (GRID, GRID)) for number in numbers]
-    )
+    regions = np.zeros((len(numbers), GRID, GRID), "uint8")
+    there = set(np.unique(mask).tolist())
+    for place, number in enumerate(numbers):
+        if number in there:
+            regions[place] = on_grid(mask == number, (GRID, GRID))
+    return regions
 
 
 def on_grid(flags: np.ndarray, size: tuple[int, int]) -> np.ndarray:

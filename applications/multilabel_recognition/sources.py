@@ -108,15 +108,7 @@ def _unknown_note(config: Config) -> tuple[str, ...]:
 
 def _of_masks(root: Path, config: Config) -> Source:
     scanned = paired_folder.scan(root, config.modalities, label=config.mask)
-    # classes.txt names the classes of the usual masks.
-    listed = None
-    if config.mask == paired_folder.LABEL:
-        listed = paired_folder.class_names(root)
-    names = (
-        listed
-        or config.classes
-        or paired_folder.numbered_classes(scanned.splits)
-    )
+    names = _names_of_masks(root, scanned.splits, config)
 
     @functools.cache
     def read(split: str) -> Split:
@@ -141,6 +133,21 @@ def _of_masks(root: Path, config: Config) -> Source:
     sizes = {name: len(part) for name, part in scanned.splits.items()}
     notes = (*_unknown_note(config), *scanned.notes)
     return Source(names, sizes, read, notes)
+
+
+def _names_of_masks(
+    root: Path, splits: dict[str, tuple], config: Config
+) -> tuple[str, ...]:
+    """Those of classes.txt, which is about the usual masks, or numbers.
+
+    A part of the numbers that a run knows is no other set of classes.
+    """
+    if config.mask == paired_folder.LABEL:
+        if listed := paired_folder.class_names(root):
+            return listed
+    numbered = paired_folder.numbered_classes(splits)
+    known = config.classes[: len(numbered)] == numbered
+    return config.classes if known else numbered
 
 
 def _of_voc(root: Path, config: Config) -> Source:

@@ -162,6 +162,21 @@ def test_a_split_of_only_negative_images_is_one_line(tmp_path):
         found(tmp_path).describe("train", "validation")
 
 
+def test_masks_without_names_are_those_that_a_run_knows(tmp_path):
+    for name in ("rgb", "label"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        shape = (32, 32, 3) if name == "rgb" else (32, 32)
+        pixels = np.ones(shape, "uint8")
+        Image.fromarray(pixels).save(tmp_path / "train" / name / "0.png")
+    assert labels_of(tmp_path) == (("class 0", "class 1"), [[0, 1]])
+    numbered = tuple(f"class {number}" for number in range(3))
+    assert labels_of(tmp_path, classes=numbered)[1] == [[0, 1, 0]]
+    with pytest.raises(
+        ValueError, match="classes are cat, dog by the settings"
+    ):
+        found(tmp_path, classes=("cat", "dog"))
+
+
 def annotation(objects):
     parts = "".join(
         f"<object><name>{name}</name><difficult>{hard}</difficult><bndbox>"
