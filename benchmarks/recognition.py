@@ -51,7 +51,7 @@ class Comparison:
     equal_weights: bool = True
     """Widen the last features of every row to as many weights as the first
     has."""
-    config: Config = Config(epochs=20)
+    config: Config = Config()
     """Settings of every row but for the method, its width and the seed."""
     name: str = "recognition"
     """Of the file under benchmarks/results."""

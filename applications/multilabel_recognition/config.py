@@ -21,7 +21,7 @@ Few = Annotated[int, Field(ge=0, le=10)]
 class Config(settings.Settings):
     """Defaults train in minutes on two CPU cores."""
 
-    epochs: settings.Count = 40
+    epochs: settings.Count = 20
     batch_size: settings.Count = 32
     learning_rate: settings.Positive = 2e-3
 

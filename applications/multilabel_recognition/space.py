@@ -3,7 +3,7 @@
 from keras_fusion.models import CATEGORY_POOLINGS
 
 OBJECTIVE = "max mean_average_precision"
-START = {"epochs": 15}
+START = {"epochs": 10}
 
 
 def space(hp):
