@@ -13,6 +13,9 @@ TASKS = {
     "multimodal_classification": (
         "tell the class of rows of pictures, sounds, texts and tables"
     ),
+    "multilabel_recognition": (
+        "say which of many categories an image shows, and where"
+    ),
     "instruction_following": (
         "move blocks as a text says, from pictures of the board"
     ),

@@ -1,6 +1,7 @@
 """Bilinear attention in one piece and in chunks: time and peak memory.
 
     python -m benchmarks.bilinear_attention
+    python -m benchmarks.bilinear_attention --side 14 --queries 500
 
 The layer has the sizes of the published multi-label models: 9 x 9 cells of
 2,048 features, queries of 300, rank 1,024. Variants take turns, so that what
@@ -12,6 +13,7 @@ import multiprocessing
 
 import numpy as np
 import tensorflow as tf
+import tyro
 
 from benchmarks import timing
 from benchmarks.memory import resident
@@ -23,31 +25,38 @@ QUERIES = (80, 500)
 LIMITS = (None, 32, 8)
 REPEATS = 7
 NOTES = """\
-`BilinearAttention(rank=1024)`, batch 4, 81 cells of 2,048 features, queries of
-300 features, TensorFlow, float32. `memory_limit` bounds the product tensor of
-one sample; that of the batch is as many times larger. A step computes the
-gradients of all weights and of the map.
+`BilinearAttention(rank=1024)`, batch 4, {cells} cells of 2,048 features,
+queries of 300 features, TensorFlow, float32. `memory_limit` bounds the product
+tensor of one sample; that of the batch is as many times larger. A step computes
+the gradients of all weights and of the map.
 
 Times are medians; ratios are medians, over rounds, of the time divided by that
 in one piece. Peaks are resident memory of a process of its own, beyond what it
-held before the first run.""".splitlines()
+held before the first run."""
 
 
-def main():
+def main(side: int = 9, queries: tuple[int, ...] = QUERIES) -> None:
+    """Measures maps of side * side cells.
+
+    Args:
+        side: Cells of a side of the map.
+        queries: Numbers of queries.
+    """
     rows = []
-    for queries in QUERIES:
+    for count in queries:
         seconds = {
             kind: timing.alternate(
-                {limit: run(kind, queries, limit)[1] for limit in LIMITS},
+                {limit: run(kind, side, count, limit)[1] for limit in LIMITS},
                 REPEATS,
             )
             for kind in ("prediction", "step")
         }
-        rows += [describe(queries, limit, seconds) for limit in LIMITS]
+        rows += [describe(side, count, limit, seconds) for limit in LIMITS]
+    suffix = "" if side == 9 else f"_{side}"
     write_table(
-        "bilinear_attention",
+        f"bilinear_attention{suffix}",
         "Bilinear attention in one piece and in chunks",
-        NOTES,
+        NOTES.format(cells=side**2).splitlines(),
         [
             "queries",
             "memory_limit",
@@ -63,17 +72,17 @@ def main():
     )
 
 
-def describe(queries, limit, seconds):
+def describe(side, queries, limit, seconds):
     cells = []
     for kind, by_limit in seconds.items():
         ratio = timing.median_ratio(by_limit, limit, None)
         cells += [
             f"{timing.milliseconds(by_limit[limit]):.0f} ms",
             f"{ratio:.2f}",
-            f"{peak_of_a_process(kind, queries, limit):.0f} MiB",
+            f"{peak_of_a_process(kind, side, queries, limit):.0f} MiB",
         ]
     layer = make_layer(limit)
-    at_once = layer._queries_at_once(queries, (9, 9)) or queries
+    at_once = layer._queries_at_once(queries, (side, side)) or queries
     bound = "none" if limit is None else f"{limit} MiB"
     return [queries, bound, at_once, *cells]
 
@@ -82,12 +91,12 @@ def make_layer(limit):
     return BilinearAttention(1024, memory_limit=limit)
 
 
-def run(kind, queries, limit):
+def run(kind, side, queries, limit):
     """Returns a function that traces the work, and one that does it."""
     layer = make_layer(limit)
     rng = np.random.default_rng(0)
     query = rng.normal(size=(1, queries, 300)).astype("float32")
-    value = rng.normal(size=(BATCH, 9, 9, 2048)).astype("float32")
+    value = rng.normal(size=(BATCH, side, side, 2048)).astype("float32")
     query, value = tf.constant(query), tf.constant(value)
     layer.build(query.shape, value.shape)
     weights = [weight.value for weight in layer.trainable_weights]
@@ -112,15 +121,15 @@ def run(kind, queries, limit):
     return function.get_concrete_function, finished
 
 
-def peak_of_a_process(kind, queries, limit):
+def peak_of_a_process(kind, side, queries, limit):
     # Spawned: a fork would inherit the memory of this process.
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(peak, (kind, queries, limit))
+        return pool.apply(peak, (kind, side, queries, limit))
 
 
-def peak(kind, queries, limit):
+def peak(kind, side, queries, limit):
     """MiB that three runs take in this process."""
-    trace, work = run(kind, queries, limit)
+    trace, work = run(kind, side, queries, limit)
     trace()
     before = resident("VmRSS")
     for _ in range(3):
@@ -129,4 +138,4 @@ def peak(kind, queries, limit):
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main, description=__doc__)

@@ -57,8 +57,15 @@ def has_splits(root: str | Path) -> bool:
     return bool(file_tree.find_splits(Path(root), LeftOut(Path(root))))
 
 
-def scan(root: str | Path, modalities: Sequence[str], block: int = 12) -> Scan:
+def scan(
+    root: str | Path,
+    modalities: Sequence[str],
+    block: int = 12,
+    label: str = LABEL,
+) -> Scan:
     """The labeled examples of every split that `root` has.
+
+    Their masks are in the folders `label`.
 
     Without `validation/`, every fifth block of `block` consecutive ids of
     `train/` becomes it: neighbors in a recording can be near-copies, so a
@@ -72,10 +79,10 @@ def scan(root: str | Path, modalities: Sequence[str], block: int = 12) -> Scan:
             f"{listing(root)}. Expected "
             f"{root / 'train' / modalities[0]}/<id>.png and so on"
         )
-    if "test" in parts and not (parts["test"] / LABEL).is_dir():
-        left_out.add(parts.pop("test"), f"a test part without {LABEL}/")
+    if "test" in parts and not (parts["test"] / label).is_dir():
+        left_out.add(parts.pop("test"), f"a test part without {label}/")
     splits = {
-        name: scan_split(folder, modalities, left_out)
+        name: scan_split(folder, modalities, left_out, label=label)
         for name, folder in parts.items()
     }
     _check_channels(splits)
@@ -107,6 +114,7 @@ def scan_split(
     modalities: Sequence[str],
     left_out: LeftOut,
     problems: list[str] | None = None,
+    label: str = LABEL,
 ) -> tuple[Example, ...]:
     """The examples of one split in the natural order of their ids.
 
@@ -114,12 +122,15 @@ def scan_split(
     left out, and the list says why.
     """
     labeled = problems is None
-    names = (*modalities, LABEL) if labeled else tuple(modalities)
+    names = (*modalities, label) if labeled else tuple(modalities)
     for path in file_tree.entries(folder, left_out):
-        if path.name not in (*names, LABEL):
+        if path.name not in (*names, label):
             reason = "folders of no modality that was asked for"
             left_out.add(path, reason if path.is_dir() else "beside folders")
-    files = {name: _files_by_id(folder, name, left_out) for name in names}
+    files = {
+        name: _files_by_id(folder, name, left_out, name == label)
+        for name in names
+    }
     ids = set().union(*files.values())
     if not ids:
         raise ValueError(
@@ -130,7 +141,8 @@ def scan_split(
     for identifier in sorted(ids, key=natural_order):
         try:
             _check_partners(folder, files, identifier)
-            examples.append(_example(identifier, files, labeled))
+            mask = label if labeled else None
+            examples.append(_example(identifier, files, mask))
         except ValueError as error:
             if problems is None:
                 raise
@@ -192,13 +204,15 @@ class PairedFolder(Sequence):
         return arrays
 
 
-def _files_by_id(folder: Path, name: str, left_out: LeftOut) -> dict[str, Path]:
+def _files_by_id(
+    folder: Path, name: str, left_out: LeftOut, are_masks: bool
+) -> dict[str, Path]:
     if not (folder / name).is_dir():
         raise ValueError(
             f"{folder} has no folder {name}/; it holds {listing(folder)}. "
             "Its folders have to be named as the modalities, and label"
         )
-    allowed = masks.EXTENSIONS if name == LABEL else images.EXTENSIONS
+    allowed = masks.EXTENSIONS if are_masks else images.EXTENSIONS
     files: dict[str, Path] = {}
     for path in file_tree.entries(folder / name, left_out):
         if path.suffix.lower() not in images.EXTENSIONS:
@@ -233,7 +247,7 @@ def _check_partners(
 
 
 def _example(
-    identifier: str, files: dict[str, dict[str, Path]], labeled: bool
+    identifier: str, files: dict[str, dict[str, Path]], mask: str | None
 ) -> Example:
     paths = {name: by_id[identifier] for name, by_id in files.items()}
     headers = {name: images.read_header(path) for name, path in paths.items()}
@@ -245,7 +259,7 @@ def _example(
                 f"{_size_text(headers[first])} (height x width); the images "
                 "of an example must be aligned pixel by pixel"
             )
-    label = paths.pop(LABEL) if labeled else None
+    label = paths.pop(mask) if mask else None
     channels = {name: headers[name].channels for name in paths}
     return Example(identifier, paths, label, headers[first].size, channels)
 

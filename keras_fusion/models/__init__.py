@@ -1,11 +1,13 @@
 """Functional builders of published architectures, and their first weights.
 
 The ways in which they fuse are records, by name, in `BRANCH_FUSIONS`,
-`CLASSIFICATION_HEADS`, `FUSION_LAYERS` and `TEXT_FUSIONS`.
+`CATEGORY_POOLINGS`, `CLASSIFICATION_HEADS`, `FUSION_LAYERS` and `TEXT_FUSIONS`.
 """
 
 from keras_fusion.models.branch_fusion import BRANCH_FUSIONS
 from keras_fusion.models.branch_fusion import BranchFusion
+from keras_fusion.models.category_pooling import CATEGORY_POOLINGS
+from keras_fusion.models.category_pooling import CategoryPooling
 from keras_fusion.models.classification_heads import CLASSIFICATION_HEADS
 from keras_fusion.models.classification_heads import ClassificationHead
 from keras_fusion.models.convolutional_fusion_network import (
@@ -19,10 +21,12 @@ from keras_fusion.models.fusion_layers import FUSION_LAYERS
 from keras_fusion.models.fusion_layers import FusionLayer
 from keras_fusion.models.imagenet import load_imagenet_encoder
 from keras_fusion.models.instruction_agent import instruction_agent
+from keras_fusion.models.label_graph import label_cooccurrence
 from keras_fusion.models.lenet import lenet
 from keras_fusion.models.network_in_network import NETWORK_IN_NETWORK_PRESETS
 from keras_fusion.models.network_in_network import network_in_network
 from keras_fusion.models.refinenet import refinenet
+from keras_fusion.models.semantic_attention import semantic_attention
 from keras_fusion.models.squeeze_excite_inception import (
     squeeze_excite_inception,
 )
@@ -33,22 +37,26 @@ from keras_fusion.models.text_fusion import TextFusion
 
 __all__ = [
     "BRANCH_FUSIONS",
+    "CATEGORY_POOLINGS",
     "CLASSIFICATION_HEADS",
     "CONVOLUTIONAL_FUSION_PRESETS",
     "FUSION_LAYERS",
     "NETWORK_IN_NETWORK_PRESETS",
     "TEXT_FUSIONS",
     "BranchFusion",
+    "CategoryPooling",
     "ClassificationHead",
     "DeeplySupervised",
     "FusionLayer",
     "TextFusion",
     "convolutional_fusion_network",
     "instruction_agent",
+    "label_cooccurrence",
     "lenet",
     "load_imagenet_encoder",
     "network_in_network",
     "refinenet",
+    "semantic_attention",
     "squeeze_excite_inception",
     "squeeze_excite_resnet",
     "squeezenet",

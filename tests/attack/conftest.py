@@ -25,6 +25,11 @@ SMALL = {
         *("--units", "4", "--filters", "4", "--text-length", "4"),
         *("--image-side", "8"),
     ),
+    "multilabel_recognition": (
+        *("--epochs", "1", "--batch-size", "4", "--data-dir", "labels"),
+        *("--side", "32", "--blocks", "1", "--width", "4", "--units", "4"),
+        *("--rank", "4", "--query-units", "4"),
+    ),
     "instruction_following": (
         *("--epochs", "1", "--batch-size", "4", "--data-dir", "blocks"),
         *("--image-units", "8", "--text-units", "8", "--joint-units", "8"),
@@ -62,6 +67,17 @@ def write_rows(root):
     (root / "train.csv").write_text("\n".join(lines))
 
 
+def write_labels(root):
+    rng = np.random.default_rng(0)
+    root.mkdir()
+    lines = ["image,labels"]
+    for index in range(10):
+        pixels = rng.integers(0, 256, (32, 32, 3)).astype("uint8")
+        Image.fromarray(pixels).save(root / f"{index}.png")
+        lines.append(f"{index}.png,{('cat', 'cat|dog')[index % 2]}")
+    (root / "labels.csv").write_text("\n".join(lines))
+
+
 def write_blocks(root):
     root.mkdir()
     for name, count in (("train", 8), ("dev", 2)):
@@ -85,6 +101,7 @@ def home(tmp_path_factory):
     write_frames(home / "frames")
     write_animals(home / "animals")
     write_rows(home / "rows")
+    write_labels(home / "labels")
     write_blocks(home / "blocks")
     (home / "empty").mkdir()
     (home / "a_file").write_text("a file\n")

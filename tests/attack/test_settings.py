@@ -48,7 +48,7 @@ def wrong_texts(name, schema):
         yield from (["nope"], [""], ["none of them"])
     elif kind == "array":
         yield from wrong_lists(name, schema)
-    elif name == "name":
+    elif name in ("name", "mask"):
         yield from ([x] for x in ("", "..", ".x", "a/b", "a\nb", "x" * 300))
     elif name in ("data_dir", "runs_dir"):
         yield from (["a_file"], ["a_file/x"], [""], ["a\0b"])
@@ -60,6 +60,11 @@ def wrong_texts(name, schema):
         yield from (["a_file"], ["nowhere.h5"], [""])
     elif name == "image_encoder":
         yield from (["nope"], ["a_file"], ["empty"], [""])
+    elif name == "backbone_weights":
+        # Of a backbone that has none of Keras's.
+        yield from (["a_file"], ["nowhere.h5"], [""])
+    elif name == "word_vectors":
+        yield from (["a_file"], ["nowhere.txt"], ["empty"], [""])
     elif name in ("label", "labels"):
         yield from (["no such column"], [""])
     elif name == "dataset":

@@ -16,6 +16,7 @@ DATA = {
     "semantic_segmentation": "frames",
     "image_classification": "animals",
     "multimodal_classification": "rows",
+    "multilabel_recognition": "labels",
     "instruction_following": "blocks",
 }
 
@@ -110,6 +111,8 @@ def test_predictions_among_their_inputs_are_refused(refuse, task):
         ("multimodal_classification", "graph", ["--split", "nope"]),
         ("multimodal_classification", "graph", ["--data-dir", "frames"]),
         ("multimodal_classification", "evaluate", ["--data-dir", "animals"]),
+        ("multilabel_recognition", "evaluate", ["--data-dir", "rows"]),
+        ("multilabel_recognition", "evaluate", ["--data-dir", "frames"]),
         ("instruction_following", "play", ["--index", "-1"]),
         ("instruction_following", "play", ["--index", "1000000"]),
         ("instruction_following", "play", ["--index", "x"]),

@@ -10,6 +10,10 @@ from keras_fusion import losses
 from tests.docstrings import run_example
 
 MADE = [
+    losses.AsymmetricLoss(3.0, 0.5, clip=0.1),
+    losses.KnownLabelLoss(
+        keras.losses.BinaryFocalCrossentropy(gamma=1.5, from_logits=True)
+    ),
     losses.MaximumMeanDiscrepancy(bandwidths=(0.5, 3.0)),
     losses.MultiSimilarityLoss(3.0, 30.0, 0.4, 0.2, normalize=False),
     losses.RefinerContrastiveLoss(margin=0.3),
@@ -24,6 +28,7 @@ WITH_LABELS = (
     losses.SparseCrossentropyAndDice,
     losses.SparseSquaredHinge,
 )
+WITH_LABEL_SETS = (losses.AsymmetricLoss, losses.KnownLabelLoss)
 every_loss = pytest.mark.parametrize(
     "loss", MADE, ids=lambda loss: type(loss).__name__
 )
@@ -33,6 +38,8 @@ def data(loss, rng, samples=10):
     x = rng.normal(size=(samples, 4)).astype("float32")
     if isinstance(loss, WITH_LABELS):
         return x, rng.integers(3, size=samples)
+    if isinstance(loss, WITH_LABEL_SETS):
+        return x, rng.integers(-1, 2, size=(samples, 4)).astype("float32")
     return x, rng.normal(size=(samples, 4)).astype("float32")
 
 

@@ -1,0 +1,194 @@
+"""Multi-label sets of TensorFlow Datasets, such as voc/2007 and coco/2017.
+
+A set has `image` and, with names of classes, `objects` (`label`, `bbox`, and
+`is_difficult` where it is known) or `labels`. This is looked at before
+anything is downloaded.
+"""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from applications.datasets import preparation
+from applications.datasets.file_tree import SPLITS
+from applications.datasets.label_sets import UNKNOWN
+from applications.datasets.label_sets import Entry
+from applications.datasets.label_sets import Source
+from applications.datasets.label_sets import Split
+from applications.datasets.label_sets import box_regions
+from applications.datasets.label_sets import label_matrix
+from applications.datasets.paired_folder import hold_out
+from applications.inputs import image as images
+from applications.multilabel_recognition.config import Config
+
+TFDS_DIR = "data/tfds"
+# Images brought to their side stay in memory.
+MEMORY_BYTES = 2**32
+
+
+def of_name(config: Config) -> Source:
+    """The set that `config.dataset` names, downloaded on first use."""
+    try:
+        builder = tfds.builder(config.dataset, data_dir=TFDS_DIR)
+    except Exception as error:
+        raise _not_loaded(config, error) from error
+    check_features(builder)
+    try:
+        builder = preparation.prepare_once(lambda: builder)
+    except Exception as error:
+        raise _not_loaded(config, error) from error
+    return _of_builder(builder, config)
+
+
+def _not_loaded(config: Config, error: Exception) -> ValueError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return ValueError(
+        f"the TFDS set {config.dataset!r} could not be loaded "
+        f"({reason[:200]}); give the name of a set that can be downloaded, "
+        "rooms, or --data-dir"
+    )
+
+
+def of_folder(config: Config) -> Source:
+    builder = preparation.open_prepared(Path(config.data_dir))
+    check_features(builder)
+    return _of_builder(builder, config)
+
+
+def check_features(builder: tfds.core.DatasetBuilder) -> None:
+    """Raises ValueError unless there are 8-bit images and sets of classes."""
+    features = builder.info.features
+    is_image = "image" in features and features["image"].np_dtype == np.uint8
+    if not is_image or not class_names(builder):
+        raise ValueError(
+            f"{builder.name} has the features {', '.join(features)}; expected "
+            "`image` of 8 bits, and `objects` or `labels` with names of "
+            "classes"
+        )
+
+
+def class_names(builder: tfds.core.DatasetBuilder) -> tuple[str, ...]:
+    """The names of the classes of an image's objects or labels."""
+    features = builder.info.features
+    for name in ("objects", "labels"):
+        if name in features:
+            inner: Any = getattr(features[name], "feature", features[name])
+            if name == "objects" and "label" in inner:
+                inner = inner["label"]
+            if found := getattr(inner, "names", None):
+                return tuple(found)
+    return ()
+
+
+def _of_builder(builder: tfds.core.DatasetBuilder, config: Config) -> Source:
+    if len(config.modalities) > 1:
+        raise ValueError(
+            f"{builder.name} has one image an example; give one name as "
+            f"--modalities, received {', '.join(config.modalities)}"
+        )
+    classes, infos = class_names(builder), builder.info.splits
+    sizes = {name: infos[name].num_examples for name in SPLITS if name in infos}
+    size = sum(sizes.values()) * config.side**2 * 3
+    if not sizes or size > MEMORY_BYTES:
+        raise ValueError(
+            f"{builder.name} has the splits {', '.join(infos)} and "
+            f"{size / 2**30:.1f} GiB of images of side {config.side}; expected "
+            f"{', '.join(SPLITS)} and no more than "
+            f"{MEMORY_BYTES / 2**30:.0f} GiB; give a smaller --side"
+        )
+    notes: tuple[str, ...] = ()
+    parts = {name: (name, np.arange(count)) for name, count in sizes.items()}
+    if "train" in sizes and "validation" not in sizes:
+        kept, held = hold_out(range(sizes["train"]))
+        if held:
+            parts |= {"train": ("train", np.array(kept))}
+            parts |= {"validation": ("train", np.array(held))}
+            notes = ("validation is every fifth block of train",)
+
+    @functools.cache
+    def whole(split: str) -> Split:
+        return _read(builder, split, classes, config)
+
+    def read(name: str) -> Split:
+        split, rows = parts[name]
+        return chosen(whole(split), rows)
+
+    counts = {name: len(rows) for name, (_, rows) in parts.items()}
+    return Source(classes, counts, read, notes)
+
+
+def chosen(split: Split, rows: np.ndarray) -> Split:
+    """The examples of these rows."""
+    regions = split.regions
+    return Split(
+        tuple(split.names[row] for row in rows),
+        lambda index: split.read(rows[index]),
+        split.labels[rows],
+        None if regions is None else lambda index: regions(rows[index]),
+    )
+
+
+def _read(
+    builder: tfds.core.DatasetBuilder,
+    split: str,
+    classes: tuple[str, ...],
+    config: Config,
+) -> Split:
+    pixels, entries, unlabeled = [], [], []
+    dataset = builder.as_dataset(split=split, shuffle_files=False)
+    size = (config.side, config.side)
+    for number, example in enumerate(dataset.as_numpy_iterator()):
+        pixels.append(images.resize_as_stored(example["image"], size))
+        entry, known = _entry(example, f"{split} {number}", classes)
+        entries.append(entry)
+        if not known:
+            unlabeled.append(number)
+    labels = label_matrix(entries, classes, "prepare the set again")
+    labels[unlabeled] = UNKNOWN
+    (modality,) = config.modalities
+    return Split(
+        tuple(entry.source for entry in entries),
+        lambda index: {modality: pixels[index]},
+        labels,
+        (lambda index: box_regions(entries[index], classes))
+        if any(entry.boxes for entry in entries)
+        else None,
+    )
+
+
+def _entry(
+    example: dict, source: str, classes: tuple[str, ...]
+) -> tuple[Entry, bool]:
+    """What is known of an example, and whether anything is.
+
+    TFDS marks labels that a set keeps to itself by -1.
+    """
+    objects = example.get("objects")
+    numbers = example["labels"] if objects is None else objects["label"]
+    known = not np.any(numbers < 0)
+    numbers = numbers[numbers >= 0]
+    none = np.zeros(len(numbers), bool)
+    difficult = none if objects is None else objects.get("is_difficult", none)
+    boxes: dict[str, list] = {}
+    present = [classes[n] for n in numbers[~difficult[: len(numbers)]]]
+    unknown = [classes[n] for n in numbers if classes[n] not in present]
+    if objects is not None and "bbox" in objects and known:
+        for number, box, hard in zip(
+            numbers, objects["bbox"], difficult, strict=True
+        ):
+            if not hard:
+                top, left, bottom, right = map(float, box)
+                boxes.setdefault(classes[number], []).append(
+                    (left, top, right, bottom)
+                )
+    entry = Entry(
+        source,
+        Path(source),
+        tuple(dict.fromkeys(present)),
+        tuple(dict.fromkeys(unknown)),
+        boxes,
+    )
+    return entry, known
