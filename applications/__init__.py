@@ -13,6 +13,7 @@ TASKS = {
     "multimodal_classification": (
         "tell the class of rows of pictures, sounds, texts and tables"
     ),
+    "captioning": "write captions of images, and find either by the other",
     "instruction_following": (
         "move blocks as a text says, from pictures of the board"
     ),

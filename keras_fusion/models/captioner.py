@@ -8,7 +8,6 @@ from keras_fusion.models.caption_decoders import CAPTION_DECODERS
 from keras_fusion.models.caption_decoders import CaptionDecoderSettings
 from keras_fusion.models.caption_decoders import context_windows
 from keras_fusion.models.caption_images import CAPTION_IMAGES
-from keras_fusion.types import Tensor
 
 
 def captioner(
@@ -37,8 +36,7 @@ def captioner(
     `decoder` is the name of one of `keras_fusion.models.CAPTION_DECODERS`,
     `encoder` of one of `keras_fusion.models.CAPTION_IMAGES`. The image becomes
     a code of `image_units` features, by default the 256 of the paper,
-    whatever it was before. It is the output of the layer `image_code`; the
-    log-bilinear models are the layer `decoder`.
+    whatever it was before. `caption_parts` gives the encoder and the rest.
 
     Args:
         image_shape: Shape of the image: of pixels from 0 to 255, or of
@@ -87,52 +85,64 @@ def captioner(
             "`units` must be a multiple of `num_heads`. Received: "
             f"units={units}, num_heads={num_heads}"
         )
-    record = CAPTION_DECODERS[decoder]
+    settings = CaptionDecoderSettings(
+        vocabulary_size=vocabulary_size,
+        embedding_size=embedding_size,
+        context=context,
+        factors=factors,
+        units=units,
+        num_heads=num_heads,
+        num_blocks=num_blocks,
+        length=length,
+        dropout=dropout,
+    )
     inputs = {
         "image": keras.Input(tuple(image_shape), name="image"),
         "words": keras.Input((None,), dtype="int32", name="words"),
     }
-    code = None
-    if record.sees_image:
-        code = _code(inputs["image"], encoder, image_units, dropout)
-    logits = record.decode(
-        inputs["words"],
-        code,
-        CaptionDecoderSettings(
-            vocabulary_size=vocabulary_size,
-            embedding_size=embedding_size,
-            context=context,
-            factors=factors,
-            units=units,
-            num_heads=num_heads,
-            num_blocks=num_blocks,
-            length=length,
-            dropout=dropout,
-        ),
-    )
+    code = inputs["image"]
+    if CAPTION_DECODERS[decoder].sees_image:
+        code = _encoder(image_shape, encoder, image_units)(code)
+    tell = _teller(code.shape[1:], decoder, settings)
     wide = keras.layers.Activation("linear", dtype="float32", name="next")
-    return keras.Model(inputs, {"next": wide(logits)}, name=name)
+    outputs = {"next": wide(tell([code, inputs["words"]]))}
+    return keras.Model(inputs, outputs, name=name)
 
 
-def _code(image: Tensor, encoder: str, units: int, dropout: float) -> Tensor:
+def _encoder(
+    image_shape: Sequence[int], encoder: str, units: int
+) -> keras.Model:
+    image = keras.Input(tuple(image_shape), name="image")
     features = CAPTION_IMAGES[encoder].encode(image)
     if len(features.shape) > 2:
         features = keras.layers.Flatten(name="image_flat")(features)
     dense = keras.layers.Dense(units, activation="relu", name="image_code")
-    code = dense(features)
-    if not dropout:
-        return code
-    return keras.layers.Dropout(dropout, name="image_dropout")(code)
+    return keras.Model(image, dense(features), name="encode")
+
+
+def _teller(
+    code_shape: Sequence[int], decoder: str, settings: CaptionDecoderSettings
+) -> keras.Model:
+    code = keras.Input(tuple(code_shape), name="code")
+    words = keras.Input((None,), dtype="int32", name="words")
+    dropped = code
+    if settings.dropout:
+        dropped = keras.layers.Dropout(settings.dropout, name="code_dropout")(
+            code
+        )
+    logits = CAPTION_DECODERS[decoder].decode(words, dropped, settings)
+    return keras.Model([code, words], logits, name="tell")
 
 
 def caption_parts(
     model: keras.Model,
 ) -> tuple[keras.Model | None, keras.Model]:
-    """A `captioner` in two: the encoder of images, and the rest of it.
+    """The two models that a `captioner` is made of.
 
     The first is from images to codes, so that many words are told beside an
     image that is read once; it is `None` where the image has no influence.
-    The second is from codes, or images without influence, and words to logits.
+    The second is from a list of codes, or of images without influence, and
+    words to logits; its layer `decoder` is the log-bilinear one.
 
     Args:
         model: A model that `captioner` made, or one that was loaded.
@@ -145,16 +155,8 @@ def caption_parts(
     >>> tuple(code.shape), tuple(tell([code, words]).shape)
     ((2, 256), (2, 3, 20))
     """
-    words, logits = model.input["words"], model.output["next"]
-    names = [layer.name for layer in model.layers]
-    if "image_code" not in names:
-        image = model.input["image"]
-        return None, keras.Model([image, words], logits, name="tell")
-    code = model.get_layer("image_code").output
-    return (
-        keras.Model(model.input["image"], code, name="encode"),
-        keras.Model([code, words], logits, name="tell"),
-    )
+    named = {layer.name: layer for layer in model.layers}
+    return named.get("encode"), named["tell"]
 
 
 def caption_contexts(words: object, context: int) -> object:

@@ -107,7 +107,8 @@ def test_contexts_are_the_words_before_and_starts_where_there_are_none():
 def test_log_bilinear_captioners_are_their_layers(rng, decoder):
     model, inputs = small(decoder), samples(rng)
     found = logits(model, inputs)
-    layer, encode = model.get_layer("decoder"), caption_parts(model)[0]
+    encode, tell = caption_parts(model)
+    layer = tell.get_layer("decoder")
     for place in range(6):
         before = [1, 1, 1]
         for row in range(5):
@@ -135,10 +136,10 @@ def pairwise(model, images, words):
 
 def once(model, images, words, decoder):
     contexts = caption_contexts(words[:, :-1], SMALL["context"])
-    encode, _ = caption_parts(model)
+    encode, tell = caption_parts(model)
     codes = images if encode is None else ops.convert_to_numpy(encode(images))
     found = CAPTION_DECODERS[decoder].likelihoods(
-        model.get_layer("decoder"),
+        tell.get_layer("decoder"),
         contexts.reshape(-1, SMALL["context"]),
         words[:, 1:].reshape(-1),
         codes,
@@ -150,7 +151,7 @@ def once(model, images, words, decoder):
 @pytest.mark.parametrize("decoder", scored_once)
 def test_scores_of_all_pairs_are_those_one_by_one(rng, decoder, scale):
     model = small(decoder)
-    layer = model.get_layer("decoder")
+    layer = caption_parts(model)[1].get_layer("decoder")
     layer.bias.assign(rng.normal(size=11))
     if decoder == "mlbl_b":
         # Sums of products of exponentials that single precision lacks.
@@ -189,7 +190,7 @@ def test_sums_beyond_double_precision_are_made_again():
 
 
 def test_the_published_convolution_has_its_weights_and_its_sizes():
-    model = captioner([9, 9, 128], 11, encoder="published")
+    model, _ = caption_parts(captioner([9, 9, 128], 11, encoder="published"))
     assert model.get_layer("image_convolution").count_params() == 73792
     assert model.get_layer("image_convolution").output.shape[1:] == (7, 7, 64)
     assert model.get_layer("image_pool").output.shape[1:] == (3, 3, 64)
@@ -237,10 +238,11 @@ def test_case_16_convolutions_learn_from_captions(rng, decoder):
             context=2,
             image_units=16,
         )
-        for layer in model.layers:
+        encode, _ = caption_parts(model)
+        for layer in encode.layers:
             if "convolution" in layer.name or "norm" in layer.name:
                 layer.trainable = trained
-        first = model.get_layer("image_convolution_1").kernel
+        first = encode.get_layer("image_convolution_1").kernel
         before = ops.convert_to_numpy(first)
         model.compile(
             keras.optimizers.Adam(5e-3),
