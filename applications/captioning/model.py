@@ -1,0 +1,91 @@
+"""The model of the next word, its start from word vectors, its learning."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from applications import schedules
+from applications.captioning import optimizer as published
+from applications.captioning.backbones import BACKBONES
+from applications.captioning.config import Config
+from applications.captioning.data import NEXT
+from applications.inputs import caption as captions
+from keras_fusion import models
+from keras_fusion.metrics import Perplexity
+from keras_fusion.models import CAPTION_DECODERS
+
+# Of the learning rate, for models in which the image multiplies.
+GATED = 0.1
+
+
+def build_model(config: Config) -> keras.Model:
+    model = models.captioner(
+        config.feature_shape,
+        len(config.words) + captions.RESERVED,
+        decoder=config.model,
+        encoder=BACKBONES[config.backbone].encoder,
+        image_units=config.image_units,
+        embedding_size=config.embedding_size,
+        context=config.context,
+        factors=config.factors,
+        units=config.units,
+        num_heads=config.num_heads,
+        num_blocks=config.num_blocks,
+        length=config.length + 1,
+        dropout=config.dropout,
+    )
+    model.compile(
+        optimizer=OPTIMIZERS[config.optimizer](config),
+        loss=keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, ignore_class=captions.PADDING
+        ),
+        weighted_metrics={
+            NEXT: [Perplexity(from_logits=True, ignore_class=captions.PADDING)]
+        },
+    )
+    return model
+
+
+def start_rate(config: Config) -> float:
+    """The learning rate; the published one is a tenth where images gate."""
+    gated = CAPTION_DECODERS[config.model].gated
+    return config.learning_rate * (
+        GATED if gated and config.optimizer == "published" else 1.0
+    )
+
+
+def _adam(config: Config) -> keras.optimizers.Optimizer:
+    return keras.optimizers.AdamW(
+        start_rate(config),
+        weight_decay=config.weight_decay,
+        global_clipnorm=5.0,
+    )
+
+
+def _published(config: Config) -> keras.optimizers.Optimizer:
+    low, _ = published.MOMENTUM
+    return published.DecayedMomentum(
+        start_rate(config), momentum=low, decays=published.DECAYS
+    )
+
+
+OPTIMIZERS = {"adam": _adam, "published": _published}
+
+
+def callbacks(
+    config: Config, batch: Any, run_dir: Path
+) -> list[keras.callbacks.Callback]:
+    rate = start_rate(config)
+    if config.optimizer == "published":
+        decayed = keras.callbacks.LearningRateScheduler(
+            lambda epoch: rate * published.RATE_DECAY**epoch
+        )
+        return [published.RisingMomentum(), decayed]
+    return [
+        keras.callbacks.LearningRateScheduler(
+            lambda epoch: schedules.warm_up_and_cosine(
+                epoch, config.epochs, rate
+            )
+        )
+    ]
