@@ -1,5 +1,6 @@
 """What a trained model says: likelihoods of captions, and the next words."""
 
+import functools
 from collections.abc import Callable
 
 import keras
@@ -108,6 +109,12 @@ class Teller:
             return found
 
         return step
+
+
+@functools.lru_cache(maxsize=1)
+def teller_of(model: keras.Model, config: Config) -> Teller:
+    """The teller of the model that was asked for last, compiled once."""
+    return Teller(model, config)
 
 
 def _compiled(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from applications import schedules
 from applications.captioning import optimizer as published
@@ -11,6 +12,7 @@ from applications.captioning.backbones import BACKBONES
 from applications.captioning.config import Config
 from applications.captioning.data import NEXT
 from applications.inputs import caption as captions
+from applications.inputs import word_vectors
 from keras_fusion import models
 from keras_fusion.metrics import Perplexity
 from keras_fusion.models import CAPTION_DECODERS
@@ -35,6 +37,8 @@ def build_model(config: Config) -> keras.Model:
         length=config.length + 1,
         dropout=config.dropout,
     )
+    if config.word_vectors is not None:
+        start_from_vectors(model, config)
     model.compile(
         optimizer=OPTIMIZERS[config.optimizer](config),
         loss=keras.losses.SparseCategoricalCrossentropy(
@@ -44,7 +48,50 @@ def build_model(config: Config) -> keras.Model:
             NEXT: [Perplexity(from_logits=True, ignore_class=captions.PADDING)]
         },
     )
+    # A callback sets its momentum before the first step.
+    model.optimizer.build(model.trainable_variables)
     return model
+
+
+def start_from_vectors(model: keras.Model, config: Config) -> None:
+    """Known words begin with their vectors; others stay as they are drawn.
+
+    Their size is brought to that of the words that are drawn, which the
+    layers are made for. `mlbl_f` factors the table, as in the paper.
+    """
+    vectors = word_vectors.read(config.word_vectors, config.words)
+    if not vectors:
+        raise ValueError(
+            f"{config.word_vectors} has none of the {len(config.words)} words "
+            "of the captions; give vectors of their language, in small letters"
+        )
+    width = len(next(iter(vectors.values())))
+    if width != config.embedding_size:
+        raise ValueError(
+            f"{config.word_vectors} has {width} numbers a word; give "
+            f"--embedding-size {width}, received {config.embedding_size}"
+        )
+    _, tell = models.caption_parts(model)
+    layer = tell.get_layer(CAPTION_DECODERS[config.model].table)
+    factored = hasattr(layer, "assign_embeddings")
+    if factored:
+        table = keras.ops.convert_to_numpy(
+            keras.ops.matmul(layer.word_factors, layer.embedding_factors)
+        )
+    else:
+        table = keras.ops.convert_to_numpy(layer.embeddings)
+    places = [captions.RESERVED + config.words.index(word) for word in vectors]
+    known = np.stack(list(vectors.values()))
+    table = table.copy()
+    table[places] = known * (table.std() / max(known.std(), 1e-9))
+    if factored:
+        layer.assign_embeddings(table)
+    else:
+        layer.embeddings.assign(table)
+    print(
+        f"{config.word_vectors}: {len(vectors):,} of {len(config.words):,} "
+        "words start from their vectors"
+    )
 
 
 def start_rate(config: Config) -> float:

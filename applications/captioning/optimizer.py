@@ -29,6 +29,8 @@ class DecayedMomentum(keras.optimizers.SGD):
         self.decays = dict(decays)
 
     def build(self, variables: list) -> None:
+        if self.built:
+            return
         super().build(variables)
         self.current_momentum = self.add_variable(
             (), initializer="zeros", name="current_momentum"

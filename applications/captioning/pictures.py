@@ -12,7 +12,7 @@ from applications.captioning.config import Config
 from applications.captioning.data import IMAGE
 from applications.captioning.data import WORDS
 from applications.captioning.generation import beam_search
-from applications.captioning.likelihoods import Teller
+from applications.captioning.likelihoods import teller_of
 from applications.inputs import caption as captions
 
 ROWS, SIDE, WIDTH = 6, 96, 480
@@ -31,7 +31,7 @@ def draw(model: keras.Model, batch: Any, config: Config) -> np.ndarray:
     flat = images.reshape(len(images), -1)
     is_other = np.any(flat[1:] != flat[:-1], axis=1)
     kept = np.flatnonzero(np.concatenate([[True], is_other]))[:ROWS]
-    teller = Teller(model, config)
+    teller = teller_of(model, config)
     codes = teller.codes(images[kept])
     best = beam_search(teller.step(codes), len(codes), config.length, width=1)
     canvas = Image.new("RGB", (WIDTH, len(kept) * SIDE), "white")

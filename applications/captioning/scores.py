@@ -72,7 +72,9 @@ def measure(
     found, teller = gather(dataset), Teller(model, config)
     codes = teller.codes(found.images)
     metrics = perplexities(teller, codes, found)
-    wrong = found._replace(image_of=(found.image_of + 1) % len(codes))
+    # Far away, as neighbors are often alike.
+    other = (found.image_of + max(1, len(codes) // 2)) % len(codes)
+    wrong = found._replace(image_of=other)
     metrics["wrong_image"] = perplexities(teller, codes, wrong)
     metrics["images"], metrics["captions"] = len(codes), len(found.words)
     if config.measured:

@@ -10,6 +10,7 @@
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,6 +113,8 @@ def find(config: Config) -> Source:
 def find_parts(config: Config) -> tuple[dict[str, Part], tuple[str, ...]]:
     """The splits that there are, and what was left out of them."""
     builder = _builder(config)
+    if isinstance(builder, rooms.Rooms):
+        return _of_rooms(builder, config)
     if builder is not None:
         return _of_builder(builder, config)
     found = caption_folder.scan(config.data_dir, config.held_out)
@@ -222,6 +225,30 @@ def _of_builder(
             every = class_folders.every(config.held_out)
             notes.insert(0, f"validation is 1 in {every} images of train")
     return parts, tuple(notes)
+
+
+def _of_rooms(
+    builder: rooms.Rooms, config: Config
+) -> tuple[dict[str, Part], tuple[str, ...]]:
+    """Rooms, of which each thing and each relation is a caption."""
+    parts, notes = _of_builder(builder, config)
+    apart = {}
+    for name, part in parts.items():
+        said = [in_clauses(caption) for caption in part.captions]
+        apart[name] = dataclasses.replace(
+            part,
+            image_of=np.repeat(part.image_of, [len(texts) for texts in said]),
+            captions=tuple(text for texts in said for text in texts),
+        )
+    return apart, ("each thing and relation is a caption", *notes)
+
+
+def in_clauses(caption: Caption) -> list[Caption]:
+    """ "A room with a box and a ball. The box is ..." in its clauses."""
+    text = " ".join(caption)
+    first, *relations = [s.strip() for s in text.split(".") if s.strip()]
+    things = re.split(" , | and ", first.removeprefix("a room with "))
+    return [tuple(words.split()) for words in (*things, *relations)]
 
 
 def _of_split(

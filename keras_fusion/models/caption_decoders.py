@@ -61,6 +61,7 @@ class CaptionDecoder:
         sees_image: Boolean, whether the image has an influence.
         gated: Boolean, whether the image multiplies, so that a smaller
             learning rate is published.
+        table: Name of the layer that holds the words' embeddings.
         likelihoods: Function that scores every image with every caption, what
             belongs to one of them computed once; `None` where a caption has
             to be read anew beside every image.
@@ -81,6 +82,7 @@ class CaptionDecoder:
     decode: Decode
     sees_image: bool = True
     gated: bool = False
+    table: str = "decoder"
     likelihoods: PairLikelihoods | None = None
 
 
@@ -220,12 +222,16 @@ CAPTION_DECODERS: dict[str, CaptionDecoder] = {
             likelihoods=gated_likelihoods,
         ),
         CaptionDecoder(
-            "lstm", "an LSTM that reads the image before the words", lstm
+            "lstm",
+            "an LSTM that reads the image before the words",
+            lstm,
+            table="embeddings",
         ),
         CaptionDecoder(
             "transformer",
             "causal attention to the image and the words",
             transformer,
+            table="embeddings",
         ),
     )
 }

@@ -83,7 +83,10 @@ def convolution(image: Tensor) -> Tensor:
             data_format="channels_last",
             name=f"image_convolution_{number}",
         )(x)
-        x = keras.layers.BatchNormalization(name=f"image_norm_{number}")(x)
+        # Trainings are short.
+        x = keras.layers.BatchNormalization(
+            momentum=0.9, name=f"image_norm_{number}"
+        )(x)
         x = keras.layers.ReLU(name=f"image_relu_{number}")(x)
     return x
 
