@@ -31,6 +31,7 @@ class DecayedMomentum(keras.optimizers.SGD):
     def build(self, variables: list) -> None:
         if self.built:
             return
+        self._decays = [self.decay_of(variable.path) for variable in variables]
         super().build(variables)
         self.current_momentum = self.add_variable(
             (), initializer="zeros", name="current_momentum"
@@ -45,8 +46,9 @@ class DecayedMomentum(keras.optimizers.SGD):
 
     def update_step(self, gradient, variable, learning_rate) -> None:
         gradient = ops.cast(gradient, variable.dtype)
-        gradient = gradient + self.decay_of(variable.path) * variable
-        velocity = self.momentums[self._get_variable_index(variable)]
+        index = self._get_variable_index(variable)
+        gradient = gradient + self._decays[index] * variable
+        velocity = self.momentums[index]
         momentum = ops.cast(self.current_momentum, variable.dtype)
         rate = ops.cast(learning_rate, variable.dtype)
         step = momentum * velocity - rate * gradient

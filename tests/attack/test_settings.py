@@ -52,7 +52,7 @@ def wrong_texts(name, schema):
         yield from ([x] for x in ("", "..", ".x", "a/b", "a\nb", "x" * 300))
     elif name in ("data_dir", "runs_dir"):
         yield from (["a_file"], ["a_file/x"], [""], ["a\0b"])
-    elif name == "encoder_weights":
+    elif name in ("encoder_weights", "word_vectors"):
         # Of an encoder that starts without them.
         yield from (["a_file"], ["nowhere.npz"], [""])
     elif name in ("label", "labels"):

@@ -16,6 +16,7 @@ DATA = {
     "semantic_segmentation": "frames",
     "image_classification": "animals",
     "multimodal_classification": "rows",
+    "captioning": "captions",
     "instruction_following": "blocks",
 }
 
@@ -110,6 +111,12 @@ def test_predictions_among_their_inputs_are_refused(refuse, task):
         ("multimodal_classification", "graph", ["--split", "nope"]),
         ("multimodal_classification", "graph", ["--data-dir", "frames"]),
         ("multimodal_classification", "evaluate", ["--data-dir", "animals"]),
+        ("captioning", "generate", ["--image", "nowhere.png"]),
+        ("captioning", "generate", ["--image", "a_file"]),
+        ("captioning", "retrieve", ["--text", "unicorn"]),
+        ("captioning", "retrieve", ["--text", "a", "--split", "test"]),
+        ("captioning", "retrieve", ["--text", "a", "--data-dir", "frames"]),
+        ("captioning", "evaluate", ["--data-dir", "animals"]),
         ("instruction_following", "play", ["--index", "-1"]),
         ("instruction_following", "play", ["--index", "1000000"]),
         ("instruction_following", "play", ["--index", "x"]),
