@@ -31,7 +31,7 @@ def load_data(config: Config) -> Data:
     return Data(
         source.config,
         sizes,
-        lambda epoch: _training(source.read("train"), source.config, epoch),
+        lambda epoch: training(source.read("train"), source.config, epoch),
         lambda name: evaluation(source.read(name)),
         lambda name: look(source.read(name), source.config),
         source.notes,
@@ -65,7 +65,7 @@ def _range(counts: np.ndarray) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def _training(
+def training(
     examples: Examples, config: Config, first_epoch: int
 ) -> tuple[tf.data.Dataset, int]:
     count, size = len(examples.words), config.batch_size

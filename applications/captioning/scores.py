@@ -124,9 +124,9 @@ def retrieval(
     alone = teller.pairs(mean_code(codes), found.words)
     right = found.image_of[:, None] == np.arange(len(codes))[None]
     return {
-        "text_to_image": _searched(right, -costs.T),
-        "image_to_text": _searched(right.T, -ratios(costs, alone)),
-        "image_to_text_by_perplexity": _searched(right.T, -costs),
+        "text_to_image": searched(right, -costs.T),
+        "image_to_text": searched(right.T, -ratios(costs, alone)),
+        "image_to_text_by_perplexity": searched(right.T, -costs),
     }
 
 
@@ -139,7 +139,7 @@ def ratios(costs: np.ndarray, alone: np.ndarray) -> np.ndarray:
     return (costs + 1e-9) / (alone + 1e-9)
 
 
-def _searched(right: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+def searched(right: np.ndarray, scores: np.ndarray) -> dict[str, float]:
     metrics = [
         *(RecallAtK(k) for k in RECALLS),
         MedianRank(scores.shape[1]),

@@ -72,12 +72,14 @@ def local_response_normalization(x: Tensor) -> Tensor:
 
 
 def convolution(image: Tensor) -> Tensor:
+    """Strides of 2 but at last, and the highest value in each quarter."""
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="pixels")(image)
-    for number, filters in enumerate((16, 32, 64, 64), 1):
+    layers = zip((32, 32, 64, 64), (2, 2, 2, 1), strict=True)
+    for number, (filters, strides) in enumerate(layers, 1):
         x = keras.layers.Conv2D(
             filters,
             3,
-            strides=2,
+            strides=strides,
             padding="same",
             use_bias=False,
             data_format="channels_last",
@@ -88,7 +90,10 @@ def convolution(image: Tensor) -> Tensor:
             momentum=0.9, name=f"image_norm_{number}"
         )(x)
         x = keras.layers.ReLU(name=f"image_relu_{number}")(x)
-    return x
+    quarter = tuple(max(1, (size + 1) // 2) for size in x.shape[1:3])
+    return keras.layers.MaxPooling2D(
+        quarter, data_format="channels_last", padding="same", name="image_pool"
+    )(x)
 
 
 CAPTION_IMAGES: dict[str, CaptionImage] = {
