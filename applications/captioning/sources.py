@@ -34,7 +34,7 @@ from applications.inputs.image import as_stored_square
 TFDS_DIR = "data/tfds"
 IMAGES = ("image", "rgb")
 CAPTIONS = ("captions", "caption")
-ROOMS_CONFIG = {"size": 48, "train": 1600, "validation": 100, "test": 200}
+ROOMS_CONFIG = {"size": 48, "train": 4000, "validation": 200, "test": 200}
 Caption = tuple[str, ...]
 
 

@@ -7,6 +7,7 @@ import json
 import re
 
 import keras
+import keras_tuner
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,6 +18,7 @@ from applications.captioning import build_model
 from applications.captioning import load_data
 from applications.captioning import scores
 from applications.captioning import sources
+from applications.captioning import space as captioning_space
 from applications.captioning.likelihoods import Teller
 from applications.inputs import caption as captions
 from applications.runs import Run
@@ -106,6 +108,8 @@ def test_every_verb_runs(trained, boxes, tmp_path, capsys):
     assert cli.main([TASK, "generate", *run, *given, "--seed", "1"]) == 0
     drawn = capsys.readouterr().out
     assert len(re.findall(r"^ +-\d\.\d+  a ", drawn, re.M)) == 3
+    assert cli.main([TASK, "generate", *run, "--image", image]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
     beam = ("--beam", "4", "--count", "2")
     assert cli.main([TASK, "generate", *run, *given, *beam]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -275,6 +279,22 @@ def test_metrics_are_json_and_the_table_shows_them(trained):
     text = (trained.folder / "metrics.json").read_text()
     shown = scores.table(json.loads(text))
     assert "images for a text" in shown and "by the paper's rule" in shown
+
+
+def test_every_value_of_the_space_is_taken():
+    hp = keras_tuner.HyperParameters()
+    captioning_space.space(hp)
+    for parameter in hp.space:
+        for value in getattr(parameter, "values", [parameter.default]):
+            given = keras_tuner.HyperParameters()
+            for condition in parameter.conditions:
+                given.values[condition.name] = condition.values[0]
+            given.values[parameter.name] = value
+            settings = captioning_space.space(given)
+            assert getattr(Config(**settings), parameter.name) == value
+    start = Config()
+    defaults = captioning_space.space(keras_tuner.HyperParameters())
+    assert dataclasses.replace(start, **defaults) == start
 
 
 def test_sources_keep_the_words_of_a_run(boxes):
