@@ -13,6 +13,7 @@ from applications import epochs
 from applications.captioning import sources
 from applications.captioning.config import Config
 from applications.captioning.sources import Examples
+from applications.captioning.vectors import vectors_of
 from applications.findings import Findings
 from applications.inputs import caption as captions
 from applications.inputs.image import in_words
@@ -27,6 +28,9 @@ LOOKED_AT = 500
 def load_data(config: Config) -> Data:
     """The captions, with their words in the config."""
     source = sources.find(config)
+    # Of a run that has learned them the file need not be there any more.
+    if config.word_vectors is not None and not config.words:
+        vectors_of(source.config)
     sizes = {name: len(p.captions) for name, p in source.parts.items()}
     return Data(
         source.config,

@@ -11,8 +11,8 @@ from applications.captioning import optimizer as published
 from applications.captioning.backbones import BACKBONES
 from applications.captioning.config import Config
 from applications.captioning.data import NEXT
+from applications.captioning.vectors import vectors_of
 from applications.inputs import caption as captions
-from applications.inputs import word_vectors
 from keras_fusion import models
 from keras_fusion.metrics import Perplexity
 from keras_fusion.models import CAPTION_DECODERS
@@ -59,18 +59,7 @@ def start_from_vectors(model: keras.Model, config: Config) -> None:
     Their size is brought to that of the words that are drawn, which the
     layers are made for. `mlbl_f` factors the table, as in the paper.
     """
-    vectors = word_vectors.read(config.word_vectors, config.words)
-    if not vectors:
-        raise ValueError(
-            f"{config.word_vectors} has none of the {len(config.words)} words "
-            "of the captions; give vectors of their language, in small letters"
-        )
-    width = len(next(iter(vectors.values())))
-    if width != config.embedding_size:
-        raise ValueError(
-            f"{config.word_vectors} has {width} numbers a word; give "
-            f"--embedding-size {width}, received {config.embedding_size}"
-        )
+    vectors = vectors_of(config)
     _, tell = models.caption_parts(model)
     layer = tell.get_layer(CAPTION_DECODERS[config.model].table)
     factored = hasattr(layer, "assign_embeddings")
