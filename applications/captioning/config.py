@@ -17,8 +17,8 @@ ROOMS = "rooms"
 class Config(settings.Settings):
     """Defaults train in minutes on two CPU cores."""
 
-    epochs: settings.Count = 15
-    batch_size: settings.Count = 32
+    epochs: settings.Count = 10
+    batch_size: settings.Count = 64
     learning_rate: settings.Positive = 4e-3
 
     dataset: settings.Place = ROOMS
@@ -63,7 +63,7 @@ class Config(settings.Settings):
     """Heads of the Transformer, which divide its width."""
     num_blocks: settings.Depth = 2
     """Its blocks."""
-    dropout: settings.Share = 0.1
+    dropout: settings.Share = 0.2
     """Share dropped of the image's code, and in blocks."""
 
     optimizer: Literal["adam", "published"] = "adam"

@@ -101,8 +101,13 @@ def _adam(config: Config) -> keras.optimizers.Optimizer:
 
 def _published(config: Config) -> keras.optimizers.Optimizer:
     low, _ = published.MOMENTUM
+    # The paper does not clip; without it its rate diverges from our starts on
+    # features of networks.
     return published.DecayedMomentum(
-        start_rate(config), momentum=low, decays=published.DECAYS
+        start_rate(config),
+        momentum=low,
+        decays=published.DECAYS,
+        global_clipnorm=1.0,
     )
 
 

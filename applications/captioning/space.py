@@ -14,7 +14,7 @@ def space(hp):
         "learning_rate": hp.Float(
             "learning_rate", 5e-4, 2e-2, sampling="log", default=4e-3
         ),
-        "dropout": hp.Float("dropout", 0.0, 0.5, step=0.1, default=0.1),
+        "dropout": hp.Float("dropout", 0.0, 0.5, step=0.1, default=0.2),
         "image_units": hp.Choice("image_units", [64, 128, 256], default=256),
         "embedding_size": hp.Choice(
             "embedding_size", [25, 50, 100], default=50
