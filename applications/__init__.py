@@ -16,6 +16,7 @@ TASKS = {
     "multilabel_recognition": (
         "say which of many categories an image shows, and where"
     ),
+    "captioning": "write captions of images, and find either by the other",
     "instruction_following": (
         "move blocks as a text says, from pictures of the board"
     ),

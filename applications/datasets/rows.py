@@ -36,9 +36,9 @@ class Table(NamedTuple):
 
 
 def read(file: Path) -> Table:
-    """All rows of a CSV or JSON Lines file."""
+    """All rows of a JSON Lines file, or of a CSV file of another suffix."""
     text = files.read_text(file)
-    if file.suffix.lower() == ".csv":
+    if file.suffix.lower() != ".jsonl":
         rows = _read_csv(file, text)
     else:
         rows = _read_json_lines(file, text)

@@ -182,6 +182,11 @@ def resize_as_stored(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return resized.astype(image.dtype)
 
 
+def as_stored_square(image: np.ndarray, side: int) -> np.ndarray:
+    """An image in color, squeezed to a square, in its data type."""
+    return resize_as_stored(three_channels(image), (side, side))
+
+
 def three_channels(image: np.ndarray) -> np.ndarray:
     """A gray image as three equal channels."""
     return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image

@@ -46,7 +46,12 @@ def predict_embedding(embedded: Tensor, kernel: Tensor) -> Tensor:
     kernel = ops.convert_to_tensor(kernel)
     # Keras multiplies matrices of float64 in float32 on PyTorch.
     embedded = ops.cast(embedded, kernel.dtype)
-    return ops.einsum("...pi,pij->...j", embedded, kernel)
+    # As one product of matrices: the gradient of an einsum with an ellipsis
+    # takes TensorFlow many times as long.
+    positions, width, units = kernel.shape
+    flat = ops.reshape(embedded, (*ops.shape(embedded)[:-2], positions * width))
+    kernel = ops.reshape(kernel, (positions * width, units))
+    return ops.matmul(flat, kernel)
 
 
 def beside_positions(code: Tensor, context: Tensor) -> Tensor:

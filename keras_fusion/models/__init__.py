@@ -1,11 +1,19 @@
 """Functional builders of published architectures, and their first weights.
 
 The ways in which they fuse are records, by name, in `BRANCH_FUSIONS`,
-`CATEGORY_POOLINGS`, `CLASSIFICATION_HEADS`, `FUSION_LAYERS` and `TEXT_FUSIONS`.
+`CAPTION_DECODERS`, `CAPTION_IMAGES`, `CATEGORY_POOLINGS`,
+`CLASSIFICATION_HEADS`, `FUSION_LAYERS` and `TEXT_FUSIONS`.
 """
 
 from keras_fusion.models.branch_fusion import BRANCH_FUSIONS
 from keras_fusion.models.branch_fusion import BranchFusion
+from keras_fusion.models.caption_decoders import CAPTION_DECODERS
+from keras_fusion.models.caption_decoders import CaptionDecoder
+from keras_fusion.models.caption_images import CAPTION_IMAGES
+from keras_fusion.models.caption_images import CaptionImage
+from keras_fusion.models.captioner import caption_contexts
+from keras_fusion.models.captioner import caption_parts
+from keras_fusion.models.captioner import captioner
 from keras_fusion.models.category_pooling import CATEGORY_POOLINGS
 from keras_fusion.models.category_pooling import CategoryPooling
 from keras_fusion.models.classification_heads import CLASSIFICATION_HEADS
@@ -37,6 +45,8 @@ from keras_fusion.models.text_fusion import TextFusion
 
 __all__ = [
     "BRANCH_FUSIONS",
+    "CAPTION_DECODERS",
+    "CAPTION_IMAGES",
     "CATEGORY_POOLINGS",
     "CLASSIFICATION_HEADS",
     "CONVOLUTIONAL_FUSION_PRESETS",
@@ -44,11 +54,16 @@ __all__ = [
     "NETWORK_IN_NETWORK_PRESETS",
     "TEXT_FUSIONS",
     "BranchFusion",
+    "CaptionDecoder",
+    "CaptionImage",
     "CategoryPooling",
     "ClassificationHead",
     "DeeplySupervised",
     "FusionLayer",
     "TextFusion",
+    "caption_contexts",
+    "caption_parts",
+    "captioner",
     "convolutional_fusion_network",
     "instruction_agent",
     "label_cooccurrence",

@@ -30,6 +30,11 @@ SMALL = {
         *("--side", "32", "--blocks", "1", "--width", "4", "--units", "4"),
         *("--rank", "4", "--query-units", "4"),
     ),
+    "captioning": (
+        *("--epochs", "1", "--batch-size", "4", "--data-dir", "captions"),
+        *("--image-side", "32", "--image-units", "4", "--units", "4"),
+        *("--embedding-size", "4", "--measured", "2", "--length", "6"),
+    ),
     "instruction_following": (
         *("--epochs", "1", "--batch-size", "4", "--data-dir", "blocks"),
         *("--image-units", "8", "--text-units", "8", "--joint-units", "8"),
@@ -95,6 +100,16 @@ def write_blocks(root):
         (root / f"{name}.json").write_text(json.dumps(episodes))
 
 
+def write_captions(root):
+    (root / "images").mkdir(parents=True)
+    lines = ["image,caption"]
+    for index in range(12):
+        pixels = np.full((8, 8, 3), 20 * index, "uint8")
+        Image.fromarray(pixels).save(root / "images" / f"{index}.png")
+        lines.append(f"{index}.png,a gray of {index % 3}")
+    (root / "captions.txt").write_text("\n".join(lines))
+
+
 @pytest.fixture(scope="session")
 def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
@@ -103,6 +118,7 @@ def home(tmp_path_factory):
     write_rows(home / "rows")
     write_labels(home / "labels")
     write_blocks(home / "blocks")
+    write_captions(home / "captions")
     (home / "empty").mkdir()
     (home / "a_file").write_text("a file\n")
     with contextlib.chdir(home):

@@ -17,6 +17,7 @@ DATA = {
     "image_classification": "animals",
     "multimodal_classification": "rows",
     "multilabel_recognition": "labels",
+    "captioning": "captions",
     "instruction_following": "blocks",
 }
 
@@ -113,6 +114,12 @@ def test_predictions_among_their_inputs_are_refused(refuse, task):
         ("multimodal_classification", "evaluate", ["--data-dir", "animals"]),
         ("multilabel_recognition", "evaluate", ["--data-dir", "rows"]),
         ("multilabel_recognition", "evaluate", ["--data-dir", "frames"]),
+        ("captioning", "generate", ["--image", "nowhere.png"]),
+        ("captioning", "generate", ["--image", "a_file"]),
+        ("captioning", "retrieve", ["--text", "unicorn"]),
+        ("captioning", "retrieve", ["--text", "a", "--split", "test"]),
+        ("captioning", "retrieve", ["--text", "a", "--data-dir", "frames"]),
+        ("captioning", "evaluate", ["--data-dir", "animals"]),
         ("instruction_following", "play", ["--index", "-1"]),
         ("instruction_following", "play", ["--index", "1000000"]),
         ("instruction_following", "play", ["--index", "x"]),
