@@ -123,7 +123,7 @@ def test_what_applications_import_is_declared(path):
         *PROJECT["dependencies"],
         *(
             line
-            for x in ("applications", "onnx", "optuna")
+            for x in ("applications", "hub", "onnx", "optuna")
             for line in extras[x]
         ),
     ]
