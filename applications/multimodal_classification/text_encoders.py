@@ -72,7 +72,7 @@ def notes(config: Config) -> tuple[str, ...]:
     if not is_preset(config):
         return ()
     how = "trained too" if config.fine_tune else "frozen"
-    return (f"texts' encoder from {source(config)}, {how}",)
+    return (f"texts' encoder {source(config)}, {how}",)
 
 
 def encode(said: Sequence[str], config: Config) -> np.ndarray:
@@ -164,10 +164,11 @@ def _preprocessor(folder: str, length: int) -> Any:
         return kind.from_preset(path, sequence_length=length)
 
     found = hub_presets.read(folder, "a network of texts", load)
-    width = found(["a"])[TOKENS].shape[1]
-    if width != length:
+    nothing = ops.convert_to_numpy(found([""])[TOKENS])
+    marks = int((nothing != found.tokenizer.pad_token_id).sum())
+    if length <= marks:
         raise ValueError(
-            f"{folder} cannot take texts of --text-length {length}; its "
-            f"shortest have {width + 1} tokens"
+            f"{folder} cannot take texts of --text-length {length}; its marks "
+            f"alone are {marks} tokens"
         )
     return found
