@@ -35,7 +35,7 @@ def read(folder: str, wanted: str, make: Callable[[Any, str], Any]) -> Any:
         wanted: what it must be a preset of.
         make: the function; a ValueError says what stopped it.
     """
-    check(folder, "an encoder")
+    check(folder, "the encoder")
     keras_hub = _keras_hub(folder)
     try:
         return make(keras_hub, str(Path(folder).resolve()))

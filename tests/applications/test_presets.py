@@ -151,6 +151,9 @@ def test_texts_are_the_presets_tokens_and_the_words_again(config):
     assert text_encoders.decode(found[1], config) == "it is redness"
     assert text_encoders.decode(found[2], config) == ""
     assert text_encoders.encode([], config).shape == (0, LENGTH)
+    gone = dataclasses.replace(config, text_encoder="gone/away")
+    with pytest.raises(ValueError, match="'gone/away', which has none"):
+        text_encoders.encode(said, gone)
 
 
 def test_features_are_computed_once_for_each_split(config, monkeypatch):
