@@ -241,12 +241,12 @@ def test_a_run_of_presets(fruit, resnet, bert, tmp_path):
         *("--learning-rate", "0.1", "--batch-size", "16", "--units", "8"),
         *("--held-out", "0.25"),
     )
-    assert cli.main([TASK, "train", *flags, "--epochs", "20"]) == 0
+    assert cli.main([TASK, "train", *flags, "--epochs", "12"]) == 0
     # It goes on with the state that was saved.
-    assert cli.main([TASK, "train", *flags, "--epochs", "22"]) == 0
+    assert cli.main([TASK, "train", *flags, "--epochs", "14"]) == 0
     run = Run(TASK, tmp_path / TASK / "default")
     metrics = json.loads((run.folder / "metrics.json").read_text())
-    assert metrics["epochs"] == 22
+    assert metrics["epochs"] == 14
     # By chance it is 0.69.
     assert metrics["log_loss"] < 0.5
     said = (run.folder / "data.txt").read_text()
