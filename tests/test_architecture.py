@@ -35,7 +35,12 @@ ORDER = [
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Packages whose distribution has another name.
-DISTRIBUTIONS = {"PIL": "pillow", "grpc": "grpcio", "sklearn": "scikit-learn"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "google": "protobuf",
+    "grpc": "grpcio",
+    "sklearn": "scikit-learn",
+}
 
 
 def module_of(path):
@@ -123,7 +128,7 @@ def test_what_applications_import_is_declared(path):
         *PROJECT["dependencies"],
         *(
             line
-            for x in ("applications", "captioning", "onnx", "optuna")
+            for x in ("applications", "captioning", "hub", "onnx", "optuna")
             for line in extras[x]
         ),
     ]

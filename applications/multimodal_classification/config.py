@@ -14,6 +14,8 @@ from keras_fusion.models import FUSION_LAYERS
 TABLE = "table"
 # The pictures' encoder that is trained from nothing.
 CONVOLUTIONS = "convolutions"
+# The texts' encoders that are: of words in their order, and of their mean.
+WORD_ENCODERS = ("convolution", "bag")
 KINDS = ("images", "sounds", "texts")
 LATE = "late"
 
@@ -75,13 +77,14 @@ class Config(settings.Settings):
     image_side: Annotated[int, Field(ge=8, le=1024)] = 32
     """Height and width to which pictures are brought, in pixels."""
     image_encoder: settings.Place = CONVOLUTIONS
-    """Small convolutions of its own; or SqueezeNet, or a name of
-    keras.applications such as MobileNetV2."""
+    """Small convolutions of its own; or SqueezeNet, a name of
+    keras.applications such as MobileNetV2, or the folder of a KerasHub
+    preset."""
     image_weights: settings.Place | None = None
     """Keras file (.h5) with the weights of that network without its top."""
     fine_tune: bool = False
-    """Train such an encoder too. Otherwise it stays as it is, and what it
-    makes of the data is computed once."""
+    """Train such encoders of pictures and texts too. Otherwise they stay as
+    they are, and what they make of the data is computed once."""
     filters: settings.Sizes = (16, 32)
     """Of the convolutions over pictures and over spectrograms."""
     sound_rate: Annotated[int, Field(ge=1000, le=96000)] = 8000
@@ -91,9 +94,11 @@ class Config(settings.Settings):
     vocabulary: settings.Count = 5000
     """Words that are known at most."""
     text_length: settings.Size = 64
-    """Words of a text that are read; what is longer is cut off."""
-    text_encoder: Literal["convolution", "bag"] = "convolution"
-    """Words in their order, or their mean."""
+    """Words of a text that are read, or tokens of a preset; what is longer is
+    cut off."""
+    text_encoder: settings.Place = "convolution"
+    """Words in their order (convolution), or their mean (bag); or the folder
+    of a KerasHub preset such as BERT."""
     units: settings.Size = 64
     """Width of each modality's vector, and of the fused one."""
     dropout: settings.Share = 0.1
@@ -112,7 +117,7 @@ class Config(settings.Settings):
     refiner_targets: Literal["embedding", "raw", "external"] = "embedding"
     """What the refiner rebuilds of a modality: its learned vector, its input
     (pixels, spectrogram, counts of words, table), or external: what a frozen
-    encoder says of pictures, and the other inputs."""
+    encoder says of pictures or texts, and the other inputs."""
     refiner_loss: Literal["cosine", "mse", "contrastive", "similarity"] = (
         "cosine"
     )
@@ -164,10 +169,11 @@ class Config(settings.Settings):
                 "refiner_weight a number above 0, and a fusion other than "
                 f"{LATE}"
             )
-        if self.refiner_targets == "external" and not self.frozen_images:
+        if self.refiner_targets == "external" and not self.frozen_kinds:
             raise ValueError(
                 "refiner_targets external are what a frozen encoder says; give "
-                "image_encoder and image_weights without fine_tune"
+                "image_encoder and image_weights, or text_encoder a preset, "
+                "without fine_tune"
             )
         if self.fusion == LATE and self.similarity_weight:
             raise ValueError(
@@ -207,9 +213,18 @@ class Config(settings.Settings):
         )
 
     @property
-    def frozen_images(self) -> bool:
-        """Whether the pictures' encoder does not learn."""
-        return self.image_encoder != CONVOLUTIONS and not self.fine_tune
+    def frozen_kinds(self) -> tuple[str, ...]:
+        """Those of "images" and "texts" whose encoder does not learn."""
+        return () if self.fine_tune else self.network_kinds
+
+    @property
+    def network_kinds(self) -> tuple[str, ...]:
+        """Those of them whose encoder is a network that is named."""
+        named = {
+            "images": self.image_encoder != CONVOLUTIONS,
+            "texts": self.text_encoder not in WORD_ENCODERS,
+        }
+        return tuple(kind for kind, is_named in named.items() if is_named)
 
     @property
     def multilabel(self) -> bool:

@@ -20,6 +20,7 @@ from applications.multimodal_classification import batches
 from applications.multimodal_classification import frozen
 from applications.multimodal_classification import image_encoders
 from applications.multimodal_classification import sources
+from applications.multimodal_classification import text_encoders
 from applications.multimodal_classification.config import LATE
 from applications.multimodal_classification.config import Config
 from applications.multimodal_classification.model import output_names
@@ -40,6 +41,7 @@ def data_of(source: sources.Source) -> Data:
     """What was found, as batches."""
     config = source.config
     image_encoders.check(config)
+    text_encoders.check(config)
 
     @functools.cache
     def read(name: str) -> Examples:
@@ -58,6 +60,7 @@ def data_of(source: sources.Source) -> Data:
         (
             *source.notes,
             *image_encoders.notes(config),
+            *text_encoders.notes(config),
             *_without_refiner(config),
         ),
     )
@@ -93,7 +96,10 @@ def _described(name: str, values: np.ndarray, config: Config) -> str:
     if kind == "sounds":
         return f"sounds, {config.sound_seconds:g} s of {config.sound_rate} Hz"
     if kind == "texts":
-        longest = int((values > 0).sum(axis=1).max(initial=0))
+        there = values != text_encoders.padding(config)
+        longest = int(there.sum(axis=1).max(initial=0))
+        if text_encoders.is_preset(config):
+            return f"texts of up to {longest} tokens, the preset's marks too"
         return f"texts of up to {longest} words, {len(config.words):,} known"
     return (
         f"{len(config.numbers)} numbers, "

@@ -12,9 +12,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from applications.multimodal_classification import hub_presets
 from applications.multimodal_classification import image_encoders
+from applications.multimodal_classification import text_encoders
 from applications.multimodal_classification.config import Config
 
+# Where the encoder of a kind of input is made.
+MODULES = {"images": image_encoders, "texts": text_encoders}
 CLASSIFIER = "classifier"
 # Behind the name of a modality.
 FEATURES = ":features"
@@ -28,7 +32,17 @@ class EncodedModel(keras.Model):
     """Frozen encoders, and behind them a model with the name CLASSIFIER.
 
     It is functional. A batch that has features goes to the classifier alone.
+    That the encoders are frozen is said here, as a preset forgets it when the
+    model is loaded.
     """
+
+    def __init__(
+        self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(inputs, outputs, name=name, **kwargs)
+        for layer in self.layers:
+            if layer.name != CLASSIFIER:
+                hub_presets.freeze(layer)
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(inputs, dict) and any(map(_is_features, inputs)):
@@ -38,15 +52,21 @@ class EncodedModel(keras.Model):
         return super().__call__(inputs, *args, **kwargs)
 
 
-def with_encoder(
-    classifier: keras.Model, encoder: keras.Model, config: Config
+def with_encoders(
+    classifier: keras.Model, encoders: dict[str, keras.Model], config: Config
 ) -> keras.Model:
-    """The model from pictures on, for one from features on."""
+    """The model from pictures and texts on, for one from features on.
+
+    The encoders are under their kinds of inputs.
+    """
     inputs, encoded = {}, {}
     for name, tensor in classifier.input.items():
         if name in modalities(config):
-            shape = encoder.input.shape[1:]
-            inputs[name] = keras.Input(shape, name=name)
+            encoder = encoders[config.kind(name)]
+            start = encoder.input
+            inputs[name] = keras.Input(
+                start.shape[1:], dtype=start.dtype, name=name
+            )
             encoded[name] = encoder(inputs[name])
         else:
             inputs[name] = encoded[name] = keras.Input(
@@ -71,7 +91,9 @@ def behind(inputs: dict[str, Any]) -> dict[str, Any]:
 
 def modalities(config: Config) -> tuple[str, ...]:
     """Those whose encoder is frozen."""
-    return config.images if config.frozen_images else ()
+    return tuple(
+        n for kind in config.frozen_kinds for n in getattr(config, kind)
+    )
 
 
 def features(
@@ -79,19 +101,19 @@ def features(
 ) -> dict[str, np.ndarray]:
     """What frozen encoders make of a split, under the features' names.
 
-    Empty if the file of their weights is no longer there and need not be:
-    the model has them too.
+    None of pictures if the file of their encoder's weights is no longer there
+    and need not be: the model has them too.
     """
-    names, file = modalities(config), config.image_weights
-    if not names or not (required or file is None or Path(file).is_file()):
-        return {}
-    encoder = image_encoders.make(config)
-    return {
-        name + FEATURES: encoder.predict(
-            inputs[name], batch_size=BATCH, verbose=0
-        )
-        for name in names
-    }
+    found = {}
+    for kind in config.frozen_kinds:
+        file = config.image_weights if kind == "images" else None
+        if required or file is None or Path(file).is_file():
+            encoder = MODULES[kind].make(config)
+            for name in getattr(config, kind):
+                found[name + FEATURES] = encoder.predict(
+                    inputs[name], batch_size=BATCH, verbose=0
+                )
+    return found
 
 
 def _is_features(name: str) -> bool:
@@ -116,38 +138,40 @@ def encoded(
         return batches
     kept = []
     for inputs, targets in batches:
-        if names[0] + FEATURES not in inputs:
-            inputs = inputs | _own(model, inputs, names)
-        elif not kept:
+        if not kept:
             check(model, inputs, config)
+        wanted = [n for n in names if n + FEATURES not in inputs]
+        inputs = inputs | _own(model, inputs, wanted, config)
         kept.append(({n: inputs[n] for n in inputs if n not in names}, targets))
     return kept
 
 
 def _own(
-    model: keras.Model, inputs: dict[str, Any], names: tuple[str, ...]
+    model: keras.Model,
+    inputs: dict[str, Any],
+    names: Iterable[str],
+    config: Config,
 ) -> dict[str, Any]:
-    """What the encoder in the model makes of a batch."""
-    encoder = model.get_layer(image_encoders.LAYER)
-    return {n + FEATURES: encoder(inputs[n], training=False) for n in names}
+    """What the encoders in the model make of some inputs of a batch."""
+    found = {}
+    for name in names:
+        encoder = model.get_layer(MODULES[config.kind(name)].LAYER)
+        found[name + FEATURES] = encoder(inputs[name], training=False)
+    return found
 
 
 def check(model: keras.Model, inputs: dict[str, Any], config: Config) -> None:
     """Raises ValueError if a batch's features are not the model's."""
-    names = modalities(config)
-    if not names:
-        return
-    for name, own in _own(model, inputs, names).items():
-        if name in inputs:
-            own = keras.ops.convert_to_numpy(keras.ops.cast(own, "float32"))
-            gap = np.abs(own - np.asarray(inputs[name])).max(initial=0)
-            if not gap <= TOLERANCE * np.abs(own).max(initial=1e-6):
-                raise ValueError(
-                    f"the weights of {config.image_encoder} in "
-                    f"{config.image_weights or config.image_encoder!r} are "
-                    "not those that the run started with; put them back, or "
-                    "train a new run"
-                )
+    names = [n for n in modalities(config) if n + FEATURES in inputs]
+    for name, own in _own(model, inputs, names, config).items():
+        own = keras.ops.convert_to_numpy(keras.ops.cast(own, "float32"))
+        gap = np.abs(own - np.asarray(inputs[name])).max(initial=0)
+        if not gap <= TOLERANCE * np.abs(own).max(initial=1e-6):
+            encoder = MODULES[config.kind(modality_of(name))]
+            raise ValueError(
+                f"the weights of {encoder.source(config)} are not those that "
+                "the run started with; put them back, or train a new run"
+            )
 
 
 class CheckFeatures(keras.callbacks.Callback):

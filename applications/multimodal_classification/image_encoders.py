@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 
+from applications.multimodal_classification import hub_presets
 from applications.multimodal_classification.config import CONVOLUTIONS
 from applications.multimodal_classification.config import Config
 from keras_fusion import models
@@ -37,29 +38,44 @@ def check(config: Config) -> None:
                 f"received {weights!r} for {CONVOLUTIONS}"
             )
         return
-    if name not in names():
+    if name not in names() and not hub_presets.is_folder(name):
         raise ValueError(
             f"image_encoder must be {CONVOLUTIONS}, or one of "
-            f"{', '.join(names())}; received {name!r}"
+            f"{', '.join(names())}, or the folder of a KerasHub preset; "
+            f"received {name!r}"
         )
     if not config.images:
         raise ValueError(
             f"image_encoder is {name}, and the data have no pictures"
         )
-    if weights is None and not config.fine_tune:
+    if name not in names():
+        if weights is not None:
+            raise ValueError(
+                f"image_weights are for a network, and {name} is a preset, "
+                f"which has its own; received {weights!r}"
+            )
+        hub_presets.check(name, "image_encoder")
+    elif weights is None and not config.fine_tune:
         raise ValueError(
             f"{name} would stay as random as it starts; give a file with "
             "--image-weights, or train it with --fine-tune"
         )
 
 
+def source(config: Config) -> str:
+    """Where the weights come from."""
+    name = config.image_encoder
+    if name not in names():
+        return f"the preset {name!r}"
+    return f"{name}, from {config.image_weights or 'random weights'}"
+
+
 def notes(config: Config) -> tuple[str, ...]:
     """What a run says of its encoder."""
     if config.image_encoder == CONVOLUTIONS:
         return ()
-    start = config.image_weights or "random weights"
     how = "trained too" if config.fine_tune else "frozen"
-    return (f"pictures' encoder {config.image_encoder}, from {start}, {how}",)
+    return (f"pictures' encoder {source(config)}, {how}",)
 
 
 def make(config: Config) -> keras.Model:
@@ -67,24 +83,24 @@ def make(config: Config) -> keras.Model:
     shape = (config.image_side, config.image_side, 3)
     picture = keras.Input(shape, name="picture")
     maps = _maps(config, picture)
-    vector = keras.layers.GlobalAveragePooling2D(name="mean")(maps)
-    encoder = keras.Model(picture, vector, name=LAYER)
-    encoder.trainable = config.fine_tune
-    _freeze_statistics(encoder)
-    return encoder
-
-
-def _freeze_statistics(model: keras.Model) -> None:
-    """Batches are too small for statistics that replace those of ImageNet."""
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.trainable = False
-        elif isinstance(layer, keras.Model):
-            _freeze_statistics(layer)
+    # Transformers have their places in a row.
+    mean = {
+        3: keras.layers.GlobalAveragePooling1D,
+        4: keras.layers.GlobalAveragePooling2D,
+    }[len(maps.shape)]
+    return hub_presets.FrozenStatistics(
+        picture, mean(name="mean")(maps), name=LAYER
+    )
 
 
 def _maps(config: Config, picture: Any) -> Any:
     name = config.image_encoder
+    if name not in names():
+        return hub_presets.read(
+            name,
+            "a network of pictures",
+            lambda keras_hub, path: _of_preset(keras_hub, path, picture),
+        )
     prepare = _preprocessing(name)
     try:
         if name == SQUEEZENET:
@@ -96,13 +112,23 @@ def _maps(config: Config, picture: Any) -> Any:
     except ValueError as error:
         raise ValueError(
             f"{name} cannot take pictures of --image-side "
-            f"{config.image_side}: {_first_line(error)}"
+            f"{config.image_side}: {hub_presets.first_line(error)}"
         ) from error
     if config.image_weights is not None:
         _load(network, name, config.image_weights)
     if name == SQUEEZENET:
         return network({"image": prepare(picture)})["features"]
     return network(prepare(picture))
+
+
+def _of_preset(keras_hub: Any, path: str, picture: Any) -> Any:
+    """The last maps of a preset's network, pictures made as it wants them."""
+    converter = keras_hub.layers.ImageConverter.from_preset(path)
+    backbone = keras_hub.models.Backbone.from_preset(path)
+    maps = backbone(converter(picture))
+    if isinstance(maps, dict) or len(maps.shape) not in (3, 4):
+        raise ValueError("it gives no maps, nor vectors of places in a row")
+    return maps
 
 
 def _preprocessing(name: str) -> Callable:
@@ -134,9 +160,5 @@ def _load(network: keras.Model, name: str, file: str) -> None:
     except (ValueError, OSError, KeyError, UserWarning) as error:
         raise ValueError(
             f"image_weights must hold the weights of {name} without its top, "
-            f"received {file!r}: {_first_line(error)}"
+            f"received {file!r}: {hub_presets.first_line(error)}"
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

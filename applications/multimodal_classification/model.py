@@ -8,9 +8,8 @@ from keras import ops
 
 from applications.inputs import text as texts
 from applications.multimodal_classification import frozen
-from applications.multimodal_classification import image_encoders
 from applications.multimodal_classification import refining
-from applications.multimodal_classification.config import CONVOLUTIONS
+from applications.multimodal_classification import text_encoders
 from applications.multimodal_classification.config import LATE
 from applications.multimodal_classification.config import Config
 from applications.multimodal_classification.phases import MODALITY_DROPOUT
@@ -44,10 +43,12 @@ def target_name(modality: str, config: Config) -> str:
 
 def build_model(config: Config) -> keras.Model:
     inputs, vectors, targets = {}, [], []
-    encoders, network = ENCODERS, None
-    if config.image_encoder != CONVOLUTIONS:
-        network = image_encoders.make(config)
-        encoders = ENCODERS | {"images": _from(network)}
+    networks = {
+        kind: frozen.MODULES[kind].make(config) for kind in config.network_kinds
+    }
+    encoders = ENCODERS | {
+        kind: _from(network, RAW[kind]) for kind, network in networks.items()
+    }
     for name in config.modalities:
         encoder = encoders[config.kind(name)]
         inputs[name], raw, features = encoder(name, config)
@@ -63,8 +64,8 @@ def build_model(config: Config) -> keras.Model:
         fused = _fused(vectors, inputs[PRESENCE], targets, config)
         outputs = _of_fused(fused, config)
     model = keras.Model(inputs, outputs, name=frozen.CLASSIFIER)
-    if config.frozen_images:
-        model = frozen.with_encoder(model, network, config)
+    if config.frozen_kinds:
+        model = frozen.with_encoders(model, networks, config)
     compile_model(model, config)
     return model
 
@@ -138,20 +139,24 @@ def _fused(
 def _images(name: str, config: Config) -> tuple:
     side = config.image_side
     picture = keras.Input((side, side, 3), name=name)
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(picture)
+    x = _rescaled(picture, name, config)
     return picture, x, _convolutions(x, name, config)
 
 
-def _from(network: keras.Model) -> Callable:
-    """An encoder of pictures that all columns share, or of its features."""
+def _rescaled(picture: Any, name: str, config: Config) -> Any:
+    return keras.layers.Rescaling(1 / 127.5, offset=-1.0)(picture)
+
+
+def _from(network: keras.Model, raw: Callable) -> Callable:
+    """An encoder that all columns of a kind share, or of its features."""
 
     def encode(name: str, config: Config) -> tuple:
-        if config.frozen_images:
+        if not config.fine_tune:
             features = keras.Input(network.output.shape[1:], name=name)
             return features, features, features
-        picture = keras.Input(network.input.shape[1:], name=name)
-        x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(picture)
-        return picture, x, network(picture)
+        start = network.input
+        given = keras.Input(start.shape[1:], dtype=start.dtype, name=name)
+        return given, raw(given, name, config), network(given)
 
     return encode
 
@@ -189,9 +194,7 @@ def _convolutions(x: Any, name: str, config: Config) -> Any:
 def _texts(name: str, config: Config) -> tuple:
     words = keras.Input((config.text_length,), dtype="int32", name=name)
     known = len(config.words) + texts.RESERVED
-    counts = keras.layers.CategoryEncoding(
-        known, "count", name=f"{name}_counts"
-    )(words)
+    counts = _counts(words, known, name)
     x = keras.layers.Embedding(
         known,
         config.units,
@@ -210,6 +213,15 @@ def _texts(name: str, config: Config) -> tuple:
     return words, counts, keras.layers.GlobalMaxPooling1D()(x)
 
 
+def _counts(numbers: Any, known: int, name: str) -> Any:
+    count = keras.layers.CategoryEncoding(known, "count", name=f"{name}_counts")
+    return count(numbers)
+
+
+def _token_counts(tokens: Any, name: str, config: Config) -> Any:
+    return _counts(tokens, text_encoders.vocabulary_size(config), name)
+
+
 def _table(name: str, config: Config) -> tuple:
     vector = keras.Input((config.columns.width,), name=name)
     return vector, vector, vector
@@ -221,6 +233,8 @@ ENCODERS = {
     "texts": _texts,
     "table": _table,
 }
+# What comes in of kinds that networks of other makers encode.
+RAW = {"images": _rescaled, "texts": _token_counts}
 
 
 @keras.saving.register_keras_serializable(package="multimodal_classification")

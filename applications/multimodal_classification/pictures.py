@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from PIL import ImageDraw
 
-from applications.inputs import text as texts
+from applications.multimodal_classification import text_encoders
 from applications.multimodal_classification.config import Config
 from applications.multimodal_classification.model import PRESENCE
 from applications.multimodal_classification.scores import predictor
@@ -68,12 +68,7 @@ def _cell(
     if kind == "sounds":
         return _wave(value)
     if kind == "texts":
-        words = [
-            config.words[n - texts.RESERVED] if n >= texts.RESERVED else "?"
-            for n in value
-            if n != texts.PADDING
-        ]
-        return _written(" ".join(words), "white")
+        return _written(text_encoders.decode(value, config), "white")
     return _bars(value)
 
 

@@ -30,6 +30,7 @@ from applications.inputs import sound as sounds
 from applications.inputs import table as tables
 from applications.inputs import text as texts
 from applications.multimodal_classification import columns
+from applications.multimodal_classification import text_encoders
 from applications.multimodal_classification.config import TABLE
 from applications.multimodal_classification.config import Config
 
@@ -48,7 +49,7 @@ class Examples(NamedTuple):
 
     inputs: dict[str, np.ndarray]
     """Of every modality uint8 pictures, float32 sounds, int32 words or
-    float32 vectors; zeros where it is missing."""
+    float32 vectors; nothing that counts where it is missing."""
     presence: np.ndarray
     """bool (rows, modalities)."""
     labels: np.ndarray
@@ -143,7 +144,7 @@ def _learned(config: Config, read: dict[str, Table]) -> Config:
                 f"its column {config.label or config.labels!r}; expected two "
                 "or more"
             )
-    if config.texts and not config.words:
+    if config.texts and not (config.words or text_encoders.is_preset(config)):
         said = [str(row[c]) for row in rows for c in config.texts if row.get(c)]
         filled["words"] = texts.vocabulary(said, config.vocabulary)
     if config.table and not (config.numbers or config.categories):
@@ -191,10 +192,10 @@ def of_rows(
 def _words(
     config: Config, table: Table, name: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The words of a column, and in which rows there is a text."""
+    """The numbers of a column's words, and in which rows there is a text."""
     cells = [row.get(name) for row in table.rows]
     said = ["" if cell is None else str(cell).strip() for cell in cells]
-    values = texts.encode(said, config.words, config.text_length)
+    values = text_encoders.encode(said, config)
     return values, np.array([text != "" for text in said], bool)
 
 

@@ -58,7 +58,7 @@ def wrong_texts(name, schema):
     elif name == "image_weights":
         # Of pictures' encoder that starts without them.
         yield from (["a_file"], ["nowhere.h5"], [""])
-    elif name == "image_encoder":
+    elif name in ("image_encoder", "text_encoder"):
         yield from (["nope"], ["a_file"], ["empty"], [""])
     elif name == "backbone_weights":
         # Of a backbone that has none of Keras's.
