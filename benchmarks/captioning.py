@@ -233,7 +233,7 @@ def cells(found: list[dict[str, Any]]) -> list[str]:
 def note(source: sources.Source, comparison: Comparison) -> str:
     config, parts = source.config, source.parts
     return (
-        f"Data: {config.data_dir or config.dataset}; "
+        f"Data: {Path(config.data_dir or config.dataset).name}; "
         f"{len(parts['train'].captions):,} captions of "
         f"{parts['train'].count:,} images to learn from, "
         f"{len(parts['validation'].captions):,} of "
