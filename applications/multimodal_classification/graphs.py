@@ -24,6 +24,7 @@ from keras_fusion.layers import Refiner
 NEIGHBORS = 10
 # Rows on which derivatives are measured.
 LOOKED_AT = 64
+HALF = ("float16", "bfloat16")
 
 
 def describe(
@@ -55,9 +56,15 @@ def describe(
     targets = outputs_of(
         model, dataset, [target_name(n, config) for n in names]
     )
-    graph = refiner.modality_graph([v[:LOOKED_AT] for v in vectors])
-    described["modality_graph"] = graph.tolist()
-    rebuilt = [keras.ops.convert_to_numpy(x) for x in refiner.defuse(fused)]
+    if refiner.compute_dtype in HALF:
+        described["left_out"] = (
+            "the modality graph, as half precision rounds away the small "
+            "differences that measure it"
+        )
+    else:
+        graph = refiner.modality_graph([v[:LOOKED_AT] for v in vectors])
+        described["modality_graph"] = graph.tolist()
+    rebuilt = map(_numbers, refiner.defuse(fused))
     for name, target, decoded in zip(names, targets, rebuilt, strict=True):
         described["modalities"][name] = {
             "cosine": cosine(target, decoded),
@@ -109,9 +116,14 @@ def outputs_of(
         given = {name: inputs[name] for name in model.input}
         found.append(inner(given, training=False))
     return [
-        np.concatenate([np.asarray(part[name]) for part in found])
+        np.concatenate([_numbers(part[name]) for part in found])
         for name in names
     ]
+
+
+def _numbers(tensor: Any) -> np.ndarray:
+    """As float32, also of half precision."""
+    return keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32"))
 
 
 def cosine(targets: np.ndarray, others: np.ndarray) -> float:
@@ -180,6 +192,8 @@ def _of_modalities(described: dict[str, Any], config: Config) -> list[str]:
         values = described["modalities"][name]
         cells = (f"{values[key]:9.3f}" for key in keys)
         lines.append(" ".join([f"{name:<{width}}", *cells]))
+    if "modality_graph" not in described:
+        return [*lines, "", f"left out: {described['left_out']}"]
     space = max(10, *map(len, names))
     cells = (f"{name:>{space}}" for name in names)
     lines += ["", " ".join([f"{'rebuilt from':<{width}}", *cells])]

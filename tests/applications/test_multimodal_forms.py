@@ -88,7 +88,10 @@ def test_the_form_of_mm_imdb(tmp_path, rng):
     data = load_data(Config(data_dir=str(root)))
     assert data.config.labels == "genres"
     assert data.config.classes == ("Comedy", "Drama", "Film-Noir", "Sci-Fi")
-    flags = ("--images", "image", "--texts", "plot", "--labels", "genres")
+    flags = (
+        *("--images", "image", "--texts", "plot", "--labels", "genres"),
+        *("--similarity-weight", "0.1"),
+    )
     metrics = train(root, tmp_path / "runs", *flags)
     assert set(metrics["alone"]) == {"image", "plot"}
     assert 0 <= metrics["micro_f1"] <= 1 and 0 <= metrics["macro_f1"] <= 1

@@ -100,6 +100,15 @@ def test_tensorboard_has_vectors_graphs_and_signs_of_collapse(trained):
     assert "fused/effective_rank" in tags
 
 
+def test_half_precision_has_no_modality_graph(tmp_path, capsys):
+    flags = ("--epochs", "1", *SMALL, "--precision", "mixed_bfloat16")
+    assert cli.main([TASK, "train", *flags, "--runs-dir", str(tmp_path)]) == 0
+    run = ("--run", str(tmp_path / TASK / "default"))
+    assert cli.main([TASK, "graph", *run]) == 0
+    said = capsys.readouterr().out
+    assert "left out: the modality graph" in said and "centred" in said
+
+
 def test_an_edge_between_classes_is_red(rng):
     labels = np.repeat([0, 1], 30)
     apart = np.where(labels[:, None], [20.0, 0.0, 1.0], [0.0, 20.0, 1.0])
