@@ -58,9 +58,11 @@ class KnownLabelLoss(SampleLoss):
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         truth = ops.cast(y_true, y_pred.dtype)
         known = truth >= 0
+        # PyTorch raises where a prediction is no number; it is NaN below.
+        finite = ops.where(ops.isfinite(y_pred), y_pred, 0.0)
         # Each label is a sample of one label to the loss.
         each = self.loss.call(
-            ops.where(known, truth, 0.0)[..., None], y_pred[..., None]
+            ops.where(known, truth, 0.0)[..., None], finite[..., None]
         )
         values = mean_of_known(each, known)
         return nan_where_not_finite(values, y_pred)
