@@ -44,6 +44,14 @@ EMBEDDED = (
 )
 
 
+# Of the embedded data.
+COLUMNS: dict[str, Any] = {
+    "images": ("upper",),
+    "table": tuple(f"ink_{place}" for place in range(12)),
+    "label": "digit",
+}
+
+
 class Examples(NamedTuple):
     """The rows of a split."""
 
@@ -292,13 +300,15 @@ def _labels(
 def _embedded(config: Config) -> Source:
     """Digits whose upper half is a picture, and whose lower half is ink."""
     parts = digits.load()
-    config = dataclasses.replace(
-        config,
-        images=("upper",),
-        table=tuple(f"ink_{place}" for place in range(12)),
-        label="digit",
-        classes=config.classes or digits.CLASSES,
-    )
+    for name in ("sounds", "texts", "labels", *COLUMNS):
+        given, has = getattr(config, name), COLUMNS.get(name)
+        if given and given != has:
+            raise ValueError(
+                f"{name} names columns of your own data, received {given!r}; "
+                "give their folder as --data-dir"
+            )
+    classes = config.classes or digits.CLASSES
+    config = dataclasses.replace(config, **COLUMNS, classes=classes)
     rows = {name: _ink(part.images) for name, part in parts.items()}
     if not config.numbers:
         found = tables.learn(rows["train"], config.table)

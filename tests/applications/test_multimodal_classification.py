@@ -173,6 +173,23 @@ def test_wrong_columns_are_named(fruit):
         load_data(Config(data_dir=str(fruit), label="kind"))
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"images": ("front",)},
+        {"sounds": ("heard",)},
+        {"texts": ("review",)},
+        {"table": ("age",)},
+        {"label": "kind"},
+        {"labels": "tags"},
+    ],
+)
+def test_columns_without_a_folder_are_not_passed_over(named):
+    (name,) = named
+    with pytest.raises(ValueError, match=f"{name} names col.*--data-dir"):
+        load_data(Config(**named))
+
+
 def test_no_column_that_could_be_the_label_is_an_error(tmp_path):
     (tmp_path / "train.csv").write_text("a,b\n1,2\n3,4\n")
     with pytest.raises(ValueError, match="give --label NAME"):
