@@ -32,6 +32,7 @@ from applications.captioning.ngrams import NGrams
 from applications.captioning.scores import Captions
 from applications.captioning.sources import Examples
 from applications.inputs import caption as captions
+from benchmarks.fitting import fit
 from benchmarks.tables import percent
 from benchmarks.tables import spread
 from benchmarks.tables import write_table
@@ -113,14 +114,11 @@ def result_of(
         rng = np.random.default_rng(seed)
         train, held_out = dealt_out(train, rng), dealt_out(held_out, rng)
     network = build_model(config)
-    dataset, steps = batches.training(train, config, 0)
-    network.fit(
-        dataset,
-        steps_per_epoch=steps,
-        epochs=config.epochs,
-        shuffle=False,
-        verbose=0,
-        callbacks=callbacks(config, None, Path()),
+    fit(
+        network,
+        batches.training(train, config, 0),
+        config.epochs,
+        callbacks(config, None, Path()),
     )
     return measure(network, batches.evaluation(held_out), config)
 

@@ -26,6 +26,7 @@ from applications.image_classification import load_data
 from applications.image_classification import model as networks
 from applications.image_classification import scores
 from applications.task import Data
+from benchmarks.fitting import fit
 from benchmarks.tables import percent
 from benchmarks.tables import write_table
 from benchmarks.timing import alternate
@@ -128,15 +129,7 @@ def trained_accuracy(model: keras.Model, config: Config) -> float:
     ]
     if config.head == "dsn":
         callbacks.append(CompanionDecay(config.epochs))
-    train, steps = data.train()
-    model.fit(
-        train,
-        steps_per_epoch=steps,
-        epochs=config.epochs,
-        shuffle=False,
-        callbacks=callbacks,
-        verbose=0,
-    )
+    fit(model, data.train(), config.epochs, callbacks)
     logits, labels = scores.outputs(model, held_out(data))
     return float((logits.argmax(axis=1) == labels).mean())
 

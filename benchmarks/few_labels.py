@@ -35,6 +35,7 @@ from applications.multimodal_classification import phases
 from applications.multimodal_classification import sources
 from applications.multimodal_classification.data import data_of
 from applications.task import Data
+from benchmarks.fitting import fit
 from benchmarks.tables import percent
 from benchmarks.tables import write_table
 
@@ -171,10 +172,10 @@ class Bench:
         rows = []
         for rate in (0.0, 0.2, 0.5):
             changes = {"modality_dropout": rate}
-            found = [
-                measured(*self.trained(False, changes, seed))
-                for seed in self.of.seeds
-            ]
+            found = []
+            for seed in self.of.seeds:
+                model, config, test = self.trained(False, changes, seed)
+                found.append(measure(model, test, config))
             whole = [scores["accuracy"] for scores in found]
             cells = [percent(whole)]
             for name in found[0]["without"]:
@@ -244,7 +245,7 @@ class Bench:
         if pretrain:
             model.set_weights(self.pretrained(seed, config.fusion))
         data = self.data(config)
-        fit(model, data, config.epochs)
+        fit(model, data.train(), config.epochs, phases.callbacks(config))
         return model, data.config, data.split("test")[1]
 
     def data(self, config: Config) -> Data:
@@ -301,7 +302,8 @@ class Bench:
         }
         config = self.config(changes, seed)
         model = self.model(config, False)
-        fit(model, self.data(config), epochs)
+        batches = self.data(config).train()
+        fit(model, batches, epochs, phases.callbacks(config))
         return model.get_weights()
 
 
@@ -345,22 +347,6 @@ def read_digits(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     with gzip.open(folder / LABELS) as file:
         labels = np.frombuffer(file.read()[8:], "uint8")
     return images, labels
-
-
-def measured(model: keras.Model, config: Config, test: tf.data.Dataset) -> dict:
-    return measure(model, test, config)
-
-
-def fit(model: keras.Model, data: Data, epochs: int) -> None:
-    train, steps = data.train()
-    model.fit(
-        train,
-        steps_per_epoch=steps,
-        epochs=epochs,
-        shuffle=False,
-        verbose=0,
-        callbacks=phases.callbacks(data.config),
-    )
 
 
 if __name__ == "__main__":

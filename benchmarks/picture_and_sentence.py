@@ -21,6 +21,7 @@ from applications.multimodal_classification import build_model
 from applications.multimodal_classification import load_data
 from applications.multimodal_classification import measure
 from applications.multimodal_classification import phases
+from benchmarks.fitting import fit
 from benchmarks.tables import percent
 from benchmarks.tables import write_table
 
@@ -140,15 +141,7 @@ def scores(
     keras.utils.set_random_seed(seed)
     data = load_data(config)
     model = build_model(data.config)
-    train, steps = data.train()
-    model.fit(
-        train,
-        steps_per_epoch=steps,
-        epochs=config.epochs,
-        shuffle=False,
-        verbose=0,
-        callbacks=phases.callbacks(data.config),
-    )
+    fit(model, data.train(), config.epochs, phases.callbacks(data.config))
     _, dataset = data.split(comparison.split)
     return measure(model, dataset, data.config)
 

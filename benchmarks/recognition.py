@@ -23,6 +23,7 @@ from applications.multilabel_recognition import build_model
 from applications.multilabel_recognition import callbacks
 from applications.multilabel_recognition import load_data
 from applications.multilabel_recognition import measure
+from benchmarks.fitting import fit
 from benchmarks.tables import percent
 from benchmarks.tables import spread
 from benchmarks.tables import write_table
@@ -115,18 +116,10 @@ def train(
     keras.utils.set_random_seed(seed)
     data = load_data(config)
     model, timer = build_model(data.config), StepTimer()
-    batches, steps = data.train()
     # Without the picture of the graph, which goes into a run's folder.
     plain = dataclasses.replace(data.config, cooccurrence=())
     rates = callbacks(plain, None, Path())
-    model.fit(
-        batches,
-        steps_per_epoch=steps,
-        epochs=config.epochs,
-        shuffle=False,
-        verbose=0,
-        callbacks=[timer, *rates],
-    )
+    fit(model, data.train(), config.epochs, [timer, *rates])
     split, dataset = data.split("test", "validation")
     scores = measure(model, dataset, data.config)
     found = {

@@ -31,7 +31,6 @@ from applications.datasets import rooms
 from applications.inputs import caption as captions
 from applications.inputs.image import as_stored_square
 
-TFDS_DIR = "data/tfds"
 IMAGES = ("image", "rgb")
 CAPTIONS = ("captions", "caption")
 ROOMS_CONFIG = {"size": 48, "train": 4000, "validation": 200, "test": 200}
@@ -166,22 +165,14 @@ def _builder(config: Config) -> tfds.core.DatasetBuilder | None:
         return preparation.open_prepared(folder) if prepared else None
     if config.dataset == ROOMS:
         return rooms.prepare(config=rooms.RoomsConfig(**ROOMS_CONFIG))
-    try:
-        builder = tfds.builder(config.dataset, data_dir=TFDS_DIR)
-        prepared = builder.is_prepared()
-    # A name that is wrong may raise anything.
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise ValueError(
-            f"the TFDS set {config.dataset!r} could not be opened ({reason}); "
-            f"give the name of a prepared set, {ROOMS}, or --data-dir"
-        ) from error
+    builder = preparation.open_named(config.dataset, ROOMS)
     # Such sets are of many gigabytes, and nobody asked for a download.
-    if not prepared:
+    if not builder.is_prepared():
+        folder = preparation.TFDS_DIR
         raise ValueError(
-            f"the TFDS set {config.dataset!r} is not prepared in {TFDS_DIR}; "
+            f"the TFDS set {config.dataset!r} is not prepared in {folder}; "
             f"prepare it with `tfds build {config.dataset} --data_dir "
-            f"{TFDS_DIR}`, or give {ROOMS}, or --data-dir"
+            f"{folder}`, or give {ROOMS}, or --data-dir"
         )
     return builder
 

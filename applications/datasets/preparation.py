@@ -1,9 +1,47 @@
 """Preparing a TFDS set once, whoever else may be at it, and opening it."""
 
+import contextlib
 from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow_datasets as tfds
+
+# Where sets that are known by a name lie.
+TFDS_DIR = "data/tfds"
+
+
+def open_named(name: str, embedded: str) -> tfds.core.DatasetBuilder:
+    """The builder of a set that TFDS knows, prepared or not.
+
+    Raises ValueError, which points to the embedded data too.
+    """
+    with _explained(name, embedded):
+        return tfds.builder(name, data_dir=TFDS_DIR)
+
+
+def prepare_named(name: str, embedded: str) -> tfds.core.DatasetBuilder:
+    """The same, downloaded and prepared on first use."""
+    with _explained(name, embedded):
+        return prepare_once(lambda: tfds.builder(name, data_dir=TFDS_DIR))
+
+
+@contextlib.contextmanager
+def _explained(name: str, embedded: str) -> Iterator[None]:
+    try:
+        yield
+    # A name that is wrong, or a network that is away, may raise anything.
+    except Exception as error:
+        raise ValueError(
+            f"the TFDS set {name!r} could not be loaded "
+            f"({_first_line(error)}); give the name of a set that can be, "
+            f"{embedded}, or --data-dir"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200]
 
 
 def prepare_once(
@@ -46,8 +84,7 @@ def open_prepared(folder: Path) -> tfds.core.DatasetBuilder:
         return tfds.builder_from_directory(folder)
     # A damaged file may raise anything.
     except Exception as error:
-        reason = str(error).strip().splitlines()[0][:200]
         raise ValueError(
             f"{folder / INFO} could not be read as that of a prepared TFDS "
-            f"set ({reason}); prepare the set again"
+            f"set ({_first_line(error)}); prepare the set again"
         ) from error

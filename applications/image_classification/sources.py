@@ -25,7 +25,6 @@ from applications.datasets.file_tree import SPLITS
 from applications.image_classification.config import DIGITS
 from applications.image_classification.config import Config
 
-TFDS_DIR = "data/tfds"
 # Decoded images up to this size stay in memory; larger folders are decoded
 # anew in every epoch.
 MEMORY_BYTES = 2**31
@@ -159,17 +158,7 @@ def _builder(
         folder = Path(config.data_dir)
         prepared = preparation.is_prepared(folder)
         return preparation.open_prepared(folder) if prepared else None
-    try:
-        return preparation.prepare_once(
-            lambda: tfds.builder(config.dataset, data_dir=TFDS_DIR)
-        )
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise ValueError(
-            f"the TFDS set {config.dataset!r} could not be loaded ({reason}); "
-            f"give the name of a set that can be downloaded, {DIGITS}, or "
-            "--data-dir"
-        ) from error
+    return preparation.prepare_named(config.dataset, DIGITS)
 
 
 def _checked_features(builder: tfds.core.DatasetBuilder):

@@ -22,34 +22,18 @@ from applications.datasets.label_sets import box_regions
 from applications.datasets.label_sets import label_matrix
 from applications.datasets.paired_folder import hold_out
 from applications.inputs import image as images
+from applications.multilabel_recognition.config import ROOMS
 from applications.multilabel_recognition.config import Config
 
-TFDS_DIR = "data/tfds"
 # Images brought to their side stay in memory.
 MEMORY_BYTES = 2**32
 
 
 def of_name(config: Config) -> Source:
     """The set that `config.dataset` names, downloaded on first use."""
-    try:
-        builder = tfds.builder(config.dataset, data_dir=TFDS_DIR)
-    except Exception as error:
-        raise _not_loaded(config, error) from error
-    check_features(builder)
-    try:
-        builder = preparation.prepare_once(lambda: builder)
-    except Exception as error:
-        raise _not_loaded(config, error) from error
+    check_features(preparation.open_named(config.dataset, ROOMS))
+    builder = preparation.prepare_named(config.dataset, ROOMS)
     return _of_builder(builder, config)
-
-
-def _not_loaded(config: Config, error: Exception) -> ValueError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return ValueError(
-        f"the TFDS set {config.dataset!r} could not be loaded "
-        f"({reason[:200]}); give the name of a set that can be downloaded, "
-        "rooms, or --data-dir"
-    )
 
 
 def of_folder(config: Config) -> Source:

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from applications.multimodal_classification.config import Config
+from applications.multimodal_classification.scores import classified
 from applications.multimodal_classification.scores import predictor
-from applications.multimodal_classification.sources import UNLABELLED
 
 MOST = 12
 
@@ -35,18 +35,8 @@ def find(
 
     Raises ValueError where no row has one.
     """
-    call = predictor(model, config)
-    chances, labels = [], []
-    for inputs, targets in dataset:
-        chances.append(call(inputs).numpy().astype("float64"))
-        labels.append(np.asarray(next(iter(targets.values()))))
-    chance, label = np.concatenate(chances), np.concatenate(labels)
-    known = (label.reshape(len(label), -1) != UNLABELLED).all(axis=1)
-    if not known.any():
-        raise ValueError(
-            "no row has a label, so none can be wrong; use `predict` for rows "
-            "without labels"
-        )
+    chance, label, known = classified(predictor(model, config), dataset)
+    chance = chance.astype("float64")
     losses = np.where(known, _losses(chance, label), -np.inf)
     rows = np.argsort(-losses, kind="stable")[: known.sum()]
     return Mistakes(

@@ -74,10 +74,24 @@ def _scores(
     config: Config,
     kept: frozenset[str],
 ) -> dict[str, Any]:
+    chance, label, known = classified(
+        lambda inputs: call(seen(inputs, config, kept)), dataset
+    )
+    score = scores_of_lists if config.multilabel else scores_of_classes
+    return score(chance[known].astype("float64"), label[known])
+
+
+def classified(
+    call: Callable, dataset: tf.data.Dataset
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of all rows the probabilities, the labels, and which have a label.
+
+    Raises ValueError where none has.
+    """
     chances, labels = [], []
     for inputs, targets in dataset:
-        chances.append(call(seen(inputs, config, kept)).numpy())
-        labels.append(next(iter(targets.values())).numpy())
+        chances.append(call(inputs).numpy())
+        labels.append(np.asarray(next(iter(targets.values()))))
     chance, label = np.concatenate(chances), np.concatenate(labels)
     known = (label.reshape(len(label), -1) != UNLABELLED).all(axis=1)
     if not known.any():
@@ -85,8 +99,7 @@ def _scores(
             "no row has a label, so there is nothing to compare with; use "
             "`predict` for rows without labels"
         )
-    score = scores_of_lists if config.multilabel else scores_of_classes
-    return score(chance[known].astype("float64"), label[known])
+    return chance, label, known
 
 
 def scores_of_classes(chance: np.ndarray, label: np.ndarray) -> dict[str, Any]:

@@ -221,7 +221,7 @@ def test_a_set_that_is_not_prepared_is_not_downloaded(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="is not prepared in data/tfds; prep"):
         load_data(Config(dataset="coco_captions"))
-    with pytest.raises(ValueError, match="could not be opened"):
+    with pytest.raises(ValueError, match="could not be loaded"):
         load_data(Config(dataset="no_such_set"))
 
 
