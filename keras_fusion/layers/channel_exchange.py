@@ -46,6 +46,15 @@ class ChannelExchange(ModalityLayer):
     exchanged follows from `l1` x learning rate x number of steps and from the
     initial `gamma`, much more than from `threshold`: watch `exchanged_share`.
 
+    Three arguments hold the exchange in check. `minimum_kept` bounds how many
+    channels a modality may lose; with a threshold above all scales it is a
+    quantile, and the weakest channels are exchanged whatever their scale.
+    `begin_step` lets modalities learn on their own at first. `shrinkage` is a
+    proximal step, in place of the penalty or beside it: every update moves
+    penalized scales towards 0 by that much and leaves them at exactly 0,
+    where a penalty makes them chatter. What a scale can lose in a training is
+    then `shrinkage` x number of steps, whatever the optimizer.
+
     Keras's `trainable=False` freezes the statistics and the affine part of a
     normalization together. `frozen_statistics=True` uses and keeps the moving
     statistics, as in inference, while `gamma` and `beta` go on learning.
@@ -59,6 +68,13 @@ class ChannelExchange(ModalityLayer):
             penalized parts, added once to the model's loss. Defaults to `0`.
         penalized_only: Boolean. Whether only penalized channels may be
             exchanged. Defaults to `False`, as published.
+        minimum_kept: Float, at least 0 and at most 1. Share of its channels,
+            those of the largest `|gamma|`, that each modality keeps in any
+            case. Defaults to `0`, as published.
+        begin_step: Integer, at least 0. Number of calls in training before
+            which nothing is exchanged. Defaults to `0`, as published.
+        shrinkage: Float, at least 0. What a penalized `|gamma|` loses with
+            every update of the weights, down to exactly 0. Defaults to `0`.
         normalization: `"batch"`, or `"instance"` for statistics of each
             sample, which needs at least one position axis. Defaults to
             `"batch"`.
@@ -111,6 +127,9 @@ class ChannelExchange(ModalityLayer):
         threshold: float = 0.02,
         l1: float = 0.0,
         penalized_only: bool = False,
+        minimum_kept: float = 0.0,
+        begin_step: int = 0,
+        shrinkage: float = 0.0,
         normalization: str = "batch",
         axis: int = -1,
         momentum: float = 0.99,
@@ -122,7 +141,18 @@ class ChannelExchange(ModalityLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_not_negative(threshold=threshold, l1=l1)
+        check_not_negative(
+            threshold=threshold,
+            l1=l1,
+            minimum_kept=minimum_kept,
+            begin_step=begin_step,
+            shrinkage=shrinkage,
+        )
+        if minimum_kept > 1:
+            raise ValueError(
+                "`minimum_kept` must be a share, at most 1. "
+                f"Received: minimum_kept={minimum_kept}"
+            )
         if normalization not in ("batch", "instance"):
             raise ValueError(
                 '`normalization` must be "batch" or "instance". '
@@ -131,6 +161,9 @@ class ChannelExchange(ModalityLayer):
         self.threshold = threshold
         self.l1 = l1
         self.penalized_only = penalized_only
+        self.minimum_kept = minimum_kept
+        self.begin_step = index(begin_step)
+        self.shrinkage = shrinkage
         self.normalization = normalization
         self.axis = index(axis)
         self.momentum = momentum
@@ -168,6 +201,7 @@ class ChannelExchange(ModalityLayer):
             shape=shape,
             initializer=self.gamma_initializer,
             regularizer=self._penalty if self.l1 else None,
+            constraint=self._shrunk if self.shrinkage else None,
             autocast=False,
             name="gamma",
         )
@@ -192,6 +226,14 @@ class ChannelExchange(ModalityLayer):
                 autocast=False,
                 name="moving_variance",
             )
+        if self.begin_step:
+            self.step = self.add_weight(
+                initializer="zeros",
+                dtype="int32",
+                trainable=False,
+                aggregation="only_first_replica",
+                name="step",
+            )
         self.remember_modalities(input_shape, self.axis)
 
     def call(
@@ -200,6 +242,8 @@ class ChannelExchange(ModalityLayer):
         outputs = self._normalize(inputs, training)
         if len(inputs) > 1 and self.threshold > 0:
             outputs = self._exchange(outputs)
+        if self.begin_step and training:
+            self.step.assign(ops.minimum(self.step + 1, self.begin_step))
         return [ops.cast(output, self.compute_dtype) for output in outputs]
 
     def _normalize(self, inputs: list[Tensor], training: bool) -> list[Tensor]:
@@ -261,7 +305,21 @@ class ChannelExchange(ModalityLayer):
         replaced = ops.abs(gamma) < self.threshold
         if self.penalized_only:
             replaced = ops.logical_and(replaced, self.penalized)
+        if self.minimum_kept:
+            replaced = ops.logical_and(replaced, self._among_weakest(gamma))
+        if self.begin_step:
+            begun = ops.greater_equal(self.step, self.begin_step)
+            replaced = ops.logical_and(replaced, begun)
         return replaced
+
+    def _among_weakest(self, gamma: Tensor) -> Tensor:
+        """Which scales are under that of the weakest channel to be kept."""
+        channels = gamma.shape[1]
+        # Rounded, as 0.7 x 10 is a little over 7.
+        kept = math.ceil(round(self.minimum_kept * channels, 6))
+        sizes = ops.abs(gamma)
+        place = channels - kept
+        return sizes < ops.sort(sizes, axis=1)[:, place : place + 1]
 
     def _exchange(self, outputs: list[Tensor]) -> list[Tensor]:
         replaced = self._replaced(self.gamma)
@@ -283,6 +341,10 @@ class ChannelExchange(ModalityLayer):
     def _penalty(self, gamma: Tensor) -> Tensor:
         penalized = ops.cast(self.penalized, gamma.dtype)
         return self.l1 * ops.sum(ops.abs(gamma) * penalized)
+
+    def _shrunk(self, gamma: Tensor) -> Tensor:
+        amount = self.shrinkage * ops.cast(self.penalized, gamma.dtype)
+        return ops.sign(gamma) * ops.relu(ops.abs(gamma) - amount)
 
     @property
     def exchanged(self) -> np.ndarray:
@@ -306,6 +368,9 @@ class ChannelExchange(ModalityLayer):
             "threshold": self.threshold,
             "l1": self.l1,
             "penalized_only": self.penalized_only,
+            "minimum_kept": self.minimum_kept,
+            "begin_step": self.begin_step,
+            "shrinkage": self.shrinkage,
             "normalization": self.normalization,
             "axis": self.axis,
             "momentum": self.momentum,

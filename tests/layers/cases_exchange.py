@@ -15,8 +15,10 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-def channel_exchange(weights, xs, threshold=0.02, axis=-1):
+def channel_exchange(weights, xs, threshold=0.02, axis=-1, replaced=None):
     """Channel by channel, from equation 6, with the statistics at rest."""
+    if replaced is None:
+        replaced = np.abs(weights["gamma"]) < threshold
     xs = [np.moveaxis(x, axis, -1) for x in xs]
     gamma, beta = weights["gamma"], weights["beta"]
     mean, variance = weights["moving_mean"], weights["moving_variance"]
@@ -28,10 +30,17 @@ def channel_exchange(weights, xs, threshold=0.02, axis=-1):
     for m in range(len(xs)):
         others = [k for k in range(len(xs)) if k != m]
         for c in range(xs[0].shape[-1]):
-            if others and abs(gamma[m, c]) < threshold:
+            if others and replaced[m, c]:
                 donors = [ys[k][..., c] for k in others]
                 outputs[m][..., c] = np.mean(donors, axis=0)
     return [np.moveaxis(y, -1, axis) for y in outputs]
+
+
+def limited_exchange(weights, xs):
+    """Of four channels the two weakest, and of these the penalized ones."""
+    ranks = np.argsort(np.argsort(np.abs(weights["gamma"]), axis=1), axis=1)
+    own_half = np.repeat(np.eye(2, dtype=bool), 2, axis=1)
+    return channel_exchange(weights, xs, replaced=(ranks < 2) & own_half)
 
 
 def instance_exchange(weights, xs):
@@ -110,6 +119,25 @@ CASES = [
         lambda: layers.ChannelExchange(normalization="instance"),
         ([(6, 3, 5, 4)] * 2,),
         instance_exchange,
+        TWO_GAMMAS,
+    ),
+    Case(
+        "channel_exchange_limited",
+        lambda: layers.ChannelExchange(
+            threshold=10.0,
+            penalized_only=True,
+            minimum_kept=0.5,
+            shrinkage=1e-4,
+        ),
+        ([(6, 3, 5, 4)] * 2,),
+        limited_exchange,
+        TWO_GAMMAS,
+    ),
+    Case(
+        "channel_exchange_not_yet",
+        lambda: layers.ChannelExchange(begin_step=10_000),
+        ([(6, 3, 5, 4)] * 2,),
+        lambda weights, xs: channel_exchange(weights, xs, threshold=0),
         TWO_GAMMAS,
     ),
     Case(
