@@ -93,15 +93,19 @@ def main(argv=None):
     write_table(
         "scales_at_zero",
         "Scales that a penalty keeps at zero",
-        [
-            f"`ChannelExchange` with {CHANNELS:,} channels, of which each of "
-            f"two modalities has half under the penalty; {STEPS} steps of SGD "
-            f"from scales within 0.01; seeds {arguments.seeds}. Shares in per "
-            f"cent; the bar is a difference of {BAR:g}. "
-            f"Keras {keras.__version__}."
-        ],
+        [note(arguments.seeds)],
         ["batch", "l1 / g", "predicted", "observed", "difference", "bar"],
         rows,
+    )
+
+
+def note(seeds):
+    return (
+        f"`ChannelExchange` with {CHANNELS:,} channels, of which each of two "
+        f"modalities has half under the penalty; {STEPS} steps of SGD from "
+        f"scales within 0.01; seeds {', '.join(map(str, seeds))}. Shares in "
+        f"per cent; the bar is a difference of {BAR:g}. "
+        f"Keras {keras.__version__}."
     )
 
 
