@@ -31,6 +31,7 @@ from keras_fusion.models.imagenet import load_imagenet_encoder
 from keras_fusion.models.instruction_agent import instruction_agent
 from keras_fusion.models.label_graph import label_cooccurrence
 from keras_fusion.models.lenet import lenet
+from keras_fusion.models.multimodal import multimodal
 from keras_fusion.models.network_in_network import NETWORK_IN_NETWORK_PRESETS
 from keras_fusion.models.network_in_network import network_in_network
 from keras_fusion.models.refinenet import refinenet
@@ -69,6 +70,7 @@ __all__ = [
     "label_cooccurrence",
     "lenet",
     "load_imagenet_encoder",
+    "multimodal",
     "network_in_network",
     "refinenet",
     "semantic_attention",
