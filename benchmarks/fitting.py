@@ -1,7 +1,7 @@
 """How every benchmark of models trains: silently, in the order of the data."""
 
 
-def fit(model, batches, epochs, callbacks):
+def fit(model, batches, epochs, callbacks, validation=None):
     """Trains on endless batches, of which some steps make an epoch.
 
     Args:
@@ -9,6 +9,7 @@ def fit(model, batches, epochs, callbacks):
         batches: Batches, and how many make an epoch, as of `Data.train`.
         epochs: Epochs.
         callbacks: Callbacks of Keras.
+        validation: Batches on which callbacks may choose.
     """
     train, steps = batches
     model.fit(
@@ -18,4 +19,5 @@ def fit(model, batches, epochs, callbacks):
         shuffle=False,
         verbose=0,
         callbacks=callbacks,
+        validation_data=validation,
     )
