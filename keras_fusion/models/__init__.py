@@ -34,6 +34,7 @@ from keras_fusion.models.lenet import lenet
 from keras_fusion.models.multimodal import multimodal
 from keras_fusion.models.network_in_network import NETWORK_IN_NETWORK_PRESETS
 from keras_fusion.models.network_in_network import network_in_network
+from keras_fusion.models.patch_discriminator import patch_discriminator
 from keras_fusion.models.refinenet import refinenet
 from keras_fusion.models.semantic_attention import semantic_attention
 from keras_fusion.models.squeeze_excite_inception import (
@@ -43,6 +44,7 @@ from keras_fusion.models.squeeze_excite_resnet import squeeze_excite_resnet
 from keras_fusion.models.squeezenet import squeezenet
 from keras_fusion.models.text_fusion import TEXT_FUSIONS
 from keras_fusion.models.text_fusion import TextFusion
+from keras_fusion.models.unet_generator import unet_generator
 
 __all__ = [
     "BRANCH_FUSIONS",
@@ -72,9 +74,11 @@ __all__ = [
     "load_imagenet_encoder",
     "multimodal",
     "network_in_network",
+    "patch_discriminator",
     "refinenet",
     "semantic_attention",
     "squeeze_excite_inception",
     "squeeze_excite_resnet",
     "squeezenet",
+    "unet_generator",
 ]

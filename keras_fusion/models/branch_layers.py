@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_fusion.types import Shape
 from keras_fusion.types import Tensor
 
 Normalize = Callable[[list[Tensor], str], list[Tensor]]
@@ -18,6 +19,11 @@ Normalize = Callable[[list[Tensor], str], list[Tensor]]
 def channel_axis() -> int:
     first = keras.config.image_data_format() == "channels_first"
     return 1 if first else -1
+
+
+def sides(image_shape: Shape) -> Shape:
+    """Height and width of a shape without the batch dimension."""
+    return image_shape[1:] if channel_axis() == 1 else image_shape[:-1]
 
 
 def each(layer: Callable[[Tensor], Tensor], branches: list) -> list[Tensor]:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import keras
 
-from keras_fusion.layers import LearnedEnsemble
 from keras_fusion.layers import ResizeLike
 from keras_fusion.models.argument_checks import check_choice
 from keras_fusion.models.bottleneck import check_stride_on
@@ -13,6 +12,8 @@ from keras_fusion.models.branch_fusion import BRANCH_FUSIONS
 from keras_fusion.models.branch_fusion import NO_FUSION
 from keras_fusion.models.branch_fusion import BranchFusionSettings
 from keras_fusion.models.branch_layers import channel_axis
+from keras_fusion.models.branch_outputs import check_modalities
+from keras_fusion.models.branch_outputs import outputs_by_name
 from keras_fusion.models.refinenet_decoder import DecoderSettings
 from keras_fusion.models.refinenet_decoder import decode
 from keras_fusion.models.resnet_encoder import encode
@@ -209,41 +210,14 @@ def refinenet(
         pools=pools,
     )
     logits = DECODERS[decoder](pyramid, settings)
-    return keras.Model(
-        inputs, outputs_by_name(logits, inputs, cubic), name=name
-    )
-
-
-def outputs_by_name(
-    logits: list[Tensor], inputs: dict[str, Tensor], cubic: bool
-) -> dict[str, Tensor]:
-    """Names the logits, adds their ensemble and resizes all to the inputs."""
-    if len(inputs) == 1:
-        # No other branch, so its loss has to pass through the ensemble.
-        ensemble = LearnedEnsemble(stop_gradient=False, name="ensemble_weights")
-        outputs = {modality: ensemble(logits) for modality in inputs}
-    elif len(logits) == 1:
-        outputs = {"ensemble": logits[0]}
-    else:
-        ensemble = LearnedEnsemble(name="ensemble_weights")
-        outputs = dict(zip(inputs, logits, strict=True))
-        outputs["ensemble"] = ensemble(logits)
     image = next(iter(inputs.values()))
-    return {
-        name: ResizeLike(
-            cubic_inference=cubic, dtype="float32", name=f"{name}_logits"
+    outputs = {
+        output: ResizeLike(
+            cubic_inference=cubic, dtype="float32", name=f"{output}_logits"
         )(maps, image)
-        for name, maps in outputs.items()
+        for output, maps in outputs_by_name(logits, inputs).items()
     }
-
-
-def check_modalities(modalities: Sequence[str]) -> None:
-    names = list(modalities)
-    if not names or len(set(names)) < len(names) or "ensemble" in names:
-        raise ValueError(
-            "`modalities` must be one or more different names, none of them "
-            f'"ensemble". Received: modalities={modalities}'
-        )
+    return keras.Model(inputs, outputs, name=name)
 
 
 def check_fusion(

@@ -80,12 +80,37 @@ def squeeze_excite_inception():
     )
 
 
+def unet_generator(fusion):
+    return models.unet_generator(
+        image_shape=resized((HEIGHT, WIDTH, 3)),
+        target_channels=2,
+        fusion=fusion,
+        threshold=0.5,
+        width=4,
+        depth=3,
+    )
+
+
+def patch_discriminator():
+    return models.patch_discriminator(
+        image_shape=resized((HEIGHT, WIDTH, 3)),
+        target_channels=3,
+        width=4,
+        unused_norms=True,
+    )
+
+
 MAKE = {
+    "patch_discriminator": patch_discriminator,
     "network_in_network": network_in_network,
     "squeeze_excite_resnet": squeeze_excite_resnet,
     "squeeze_excite_inception": squeeze_excite_inception,
     **{
         f"refinenet {fusion}": lambda fusion=fusion: refinenet(fusion)
+        for fusion in models.BRANCH_FUSIONS
+    },
+    **{
+        f"unet_generator {fusion}": lambda fusion=fusion: unet_generator(fusion)
         for fusion in models.BRANCH_FUSIONS
     },
     **{
