@@ -94,7 +94,8 @@ class Config(settings.Settings):
     """Start of the encoder; "imagenet" downloads Keras's weights once for a
     stride on 1x1, and reads `encoder_weights` for one on 3x3."""
     encoder_weights: settings.Place | None = None
-    """File of numpy.savez with a ResNet's arrays by torchvision's names."""
+    """File of a ResNet of torchvision: its .pth, or a .safetensors or .npz
+    file of the same arrays."""
 
     dice: settings.NonNegative = 1.0
     """Weight of the Dice loss beside the cross-entropy."""

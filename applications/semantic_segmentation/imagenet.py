@@ -1,9 +1,6 @@
 """An encoder that starts from weights for ImageNet."""
 
-import zipfile
-
 import keras
-import numpy as np
 
 from applications.inputs.image import IMAGENET_DEVIATION
 from applications.semantic_segmentation.config import Config
@@ -28,26 +25,22 @@ def start(model: keras.Model, config: Config) -> None:
         start_from_keras(keras_resnet(config), model)
     else:
         # They want images as this task standardizes them.
-        models.load_imagenet_encoder(model, torchvision_arrays(config))
+        try:
+            models.load_imagenet_encoder(model, encoder_file(config))
+        except ImportError as error:
+            raise ValueError(str(error)) from error
 
 
-def torchvision_arrays(config: Config) -> dict[str, np.ndarray]:
-    """The arrays of a file, by torchvision's names."""
+def encoder_file(config: Config) -> str:
+    """The file of torchvision's arrays."""
     if config.encoder_weights is None:
         raise ValueError(
             "ImageNet weights for --stride-on 3x3 are torchvision's: give a "
-            "file of them with --encoder-weights (docs/tasks.md says how to "
-            "write it), or take those of keras.applications with "
+            "file of them with --encoder-weights (docs/tasks.md says which "
+            "kinds there are), or take those of keras.applications with "
             "--stride-on 1x1 --epsilon 1.001e-5"
         )
-    try:
-        with np.load(config.encoder_weights) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            "encoder_weights must be a file that numpy.savez wrote, received "
-            f"{config.encoder_weights!r}: {error}"
-        ) from error
+    return config.encoder_weights
 
 
 def start_from_keras(source: keras.Model, model: keras.Model) -> None:

@@ -16,6 +16,7 @@ from keras_fusion.models.captioner import caption_parts
 from keras_fusion.models.captioner import captioner
 from keras_fusion.models.category_pooling import CATEGORY_POOLINGS
 from keras_fusion.models.category_pooling import CategoryPooling
+from keras_fusion.models.cen_checkpoint import load_cen_checkpoint
 from keras_fusion.models.classification_heads import CLASSIFICATION_HEADS
 from keras_fusion.models.classification_heads import ClassificationHead
 from keras_fusion.models.convolutional_fusion_network import (
@@ -71,6 +72,7 @@ __all__ = [
     "instruction_agent",
     "label_cooccurrence",
     "lenet",
+    "load_cen_checkpoint",
     "load_imagenet_encoder",
     "multimodal",
     "network_in_network",

@@ -1,3 +1,4 @@
+import os
 import re
 from collections.abc import Mapping
 
@@ -8,11 +9,13 @@ from keras_fusion.models.imagenet_sources import Source
 from keras_fusion.models.imagenet_sources import layers_by_name
 from keras_fusion.models.imagenet_sources import of_keras
 from keras_fusion.models.imagenet_sources import of_torchvision
+from keras_fusion.models.weight_files import read_arrays
 from keras_fusion.types import Tensor
 
 
 def load_imagenet_encoder(
-    model: keras.Model, source: keras.Model | Mapping[str, Tensor]
+    model: keras.Model,
+    source: keras.Model | Mapping[str, Tensor] | str | os.PathLike[str],
 ) -> None:
     """Starts the encoder of a model from a ResNet that knows ImageNet.
 
@@ -46,12 +49,15 @@ def load_imagenet_encoder(
             statistics.
         source: Keras model, one of these, with or without its top; of the
             first version, not `ResNet50V2` and the like. Or a dict from
-            torchvision's names to arrays, of a file of `numpy.savez` too;
-            those of the top are not read.
+            torchvision's names to arrays, or the path of a `.npz`,
+            `.safetensors` or PyTorch file with such; those of the top are
+            not read. PyTorch files need PyTorch; nothing in them is executed.
 
     Raises:
         ValueError: If the source is not such a model, or the model differs
             from it in layout. Nothing has been copied then.
+        FileNotFoundError: If there is no such file.
+        ImportError: If reading needs a package that is not installed.
 
     Example:
 
@@ -64,6 +70,8 @@ def load_imagenet_encoder(
     >>> source = keras.applications.ResNet50(weights=None, include_top=False)
     >>> keras_fusion.models.load_imagenet_encoder(model, source)
     """
+    if isinstance(source, str | os.PathLike):
+        source = read_arrays(source)
     is_keras = isinstance(source, keras.Model)
     sources = of_keras(source) if is_keras else of_torchvision(source)
     pairs = paired(model, sources, getattr(source, "name", "dict"))

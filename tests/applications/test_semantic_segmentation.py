@@ -165,8 +165,8 @@ def test_a_run_without_exchange_says_so(folder, tmp_path, capsys):
         ),
         (
             ("--pretrained", "imagenet", "--blocks", "3", "4", "6", "3")
-            + ("--encoder-weights", __file__),
-            "encoder_weights must be a file that numpy.savez wrote",
+            + ("--encoder-weights", "nowhere.npz"),
+            "There is no file nowhere.npz",
         ),
         (("--data-dir", "nowhere"), "existing folder"),
         (("--threshold", "-1"), "threshold must be at least 0"),
