@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TASK ?= semantic_segmentation
 LIBRARY_TESTS := tests/layers tests/losses tests/metrics
 
-.PHONY: demo test test-install test-jax test-torch test-slow lint format clean
+.PHONY: demo docs test test-install test-jax test-torch test-slow lint format clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m applications $(TASK) train --name demo --epochs 16
@@ -21,6 +21,10 @@ test-jax test-torch: test-%: $(VENV)/installed-%
 # The wheel, in an empty virtual environment with a backend of Keras.
 test-install: $(VENV)/installed
 	$(BIN)/python -m pytest -m install tests/test_install.py
+
+# The site, in build/site; a warning, such as a dead link, is an error.
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow
