@@ -14,6 +14,7 @@ to words that are there or not.
 """
 
 import dataclasses
+import json
 import statistics
 import time
 from pathlib import Path
@@ -67,6 +68,9 @@ class Comparison:
     """Share of the training images on whose captions the epoch is chosen."""
     common_rate: bool = False
     """Take the learning rate of the settings for LSTM and Transformer too."""
+    kept: str | None = None
+    """File in which results are kept, one a line, so that the same command
+    goes on where it was stopped; for one set of settings."""
     name: str = "captioning"
     """Of the file under benchmarks/results."""
 
@@ -78,11 +82,8 @@ def main(comparison: Comparison) -> None:
         found = []
         seeds = comparison.seeds if _is_drawn(row) else comparison.seeds[:1]
         for seed in seeds:
-            start = time.perf_counter()
-            result = result_of(row, source, seed, comparison)
-            result["seconds"] = time.perf_counter() - start
-            print(row, seed, result, flush=True)
-            found.append(result)
+            found.append(kept_or_made(row, source, seed, comparison))
+            print(row, seed, found[-1], flush=True)
         lines.append([row, *cells(found)])
     write_table(
         comparison.name,
@@ -95,6 +96,25 @@ def main(comparison: Comparison) -> None:
         ],
         lines,
     )
+
+
+def kept_or_made(
+    row: str, source: sources.Source, seed: int, comparison: Comparison
+) -> dict[str, Any]:
+    """A result, which is kept in the file that `--kept` names."""
+    kept = Path(comparison.kept) if comparison.kept else None
+    lines = kept.read_text().splitlines() if kept and kept.is_file() else []
+    for found in map(json.loads, lines):
+        if (found["row"], found["seed"]) == (row, seed):
+            return found["result"]
+    start = time.perf_counter()
+    result = result_of(row, source, seed, comparison)
+    result["seconds"] = time.perf_counter() - start
+    if kept:
+        with kept.open("a") as file:
+            line = {"row": row, "seed": seed, "result": result}
+            file.write(json.dumps(line) + "\n")
+    return result
 
 
 def _is_drawn(row: str) -> bool:

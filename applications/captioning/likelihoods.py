@@ -72,9 +72,15 @@ class Teller:
         Of each word behind the start, beside the caption's own image.
         """
         found = np.zeros((len(words), words.shape[1] - 1))
+        # Captions of about one length together, less what is padding to all.
+        widths = (words != captions.PADDING).sum(axis=1)
+        order = np.argsort(widths, kind="stable")
         for first in range(0, len(words), ROWS):
-            rows = slice(first, first + ROWS)
-            found[rows] = self._likelihoods(codes[image_of[rows]], words[rows])
+            rows = order[first : first + ROWS]
+            width = widths[rows[-1]]
+            found[rows, : width - 1] = self._likelihoods(
+                codes[image_of[rows]], words[rows, :width]
+            )
         return np.where(words[:, 1:] == captions.PADDING, 0.0, found)
 
     def pairs(self, codes: np.ndarray, words: np.ndarray) -> np.ndarray:
