@@ -1,5 +1,6 @@
 """Panels of images with their maps, and the graph of co-occurrence."""
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +79,9 @@ def draw(model: keras.Model, batch: Any, config: Config) -> np.ndarray:
 def _write(
     text: ImageDraw.ImageDraw, words: str, corner: tuple[int, int]
 ) -> None:
-    """In two lines, cut off where they are full."""
-    width = SIDE // 6 - 1
-    for line in range(2):
-        part = words[line * width : (line + 1) * width]
-        text.text((corner[0], corner[1] + line * TEXT), part, fill="black")
+    """In two lines; what is too long for them is cut off."""
+    lines = textwrap.wrap(words, SIDE // 6 - 1)[:2]
+    text.text(corner, "\n".join(lines), fill="black")
 
 
 def _enlarged(picture: np.ndarray) -> Image.Image:

@@ -269,7 +269,7 @@ def write_tfds(root, features, examples, file_format="tfrecord"):
 FORMATS = ["tfrecord"]
 if preparation.random_access_format() != "tfrecord":
     FORMATS.append(preparation.random_access_format())
-VOC = {
+FEATURES = {
     "image": tfds.features.Image(shape=(None, None, 3)),
     "objects": tfds.features.Sequence(
         {
@@ -299,7 +299,7 @@ def test_a_set_of_tfds_in_the_form_of_voc(tmp_path, file_format):
         voc_example(7, boxes, [0, 1], [0, 1]),
         voc_example(8, [], [], []),
     ]
-    folder = write_tfds(tmp_path, VOC, examples, file_format)
+    folder = write_tfds(tmp_path, FEATURES, examples, file_format)
     source = sources.find(Config(data_dir=str(folder), side=32))
     split = source.read("train")
     assert source.classes == ("cat", "dog")
@@ -324,7 +324,7 @@ def test_sets_of_tfds_larger_than_memory(tmp_path, file_format, monkeypatch):
         )
         for n in range(20)
     ]
-    folder = write_tfds(tmp_path, VOC, examples, file_format)
+    folder = write_tfds(tmp_path, FEATURES, examples, file_format)
     if file_format == "tfrecord":
         with pytest.raises(ValueError, match="give a smaller --side, or pre"):
             found(folder)
