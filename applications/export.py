@@ -88,9 +88,17 @@ def _onnx(
         )
         unique = _with_unique_outputs(model, inputs)
         unique.export(str(file), format="onnx", verbose=False)
-    session = onnxruntime.InferenceSession(
-        str(file), providers=["CPUExecutionProvider"]
-    )
+    try:
+        session = onnxruntime.InferenceSession(
+            str(file), providers=["CPUExecutionProvider"]
+        )
+    # Of an operation that ONNX lacks; the runtime's errors share no type.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(
+            f"ONNX cannot compute this model ({reason}); export it with "
+            "--format saved_model"
+        ) from error
     feeds = _by_name([entry.name for entry in session.get_inputs()], inputs)
     outputs = session.run(None, feeds)
     names = [entry.name.removesuffix(OUTPUT) for entry in session.get_outputs()]

@@ -13,7 +13,6 @@ MATLAB stores the first one as HDF5 with its axes reversed: `images` is
 class numbers of all three start at 1; a label of 0 is unlabeled.
 """
 
-import importlib.util
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ import tensorflow_datasets as tfds
 
 from applications.datasets.paired_folder import IGNORE
 from applications.datasets.preparation import prepare_once
+from applications.datasets.preparation import random_access_format
 
 LABELED = "nyu_depth_v2_labeled.mat"
 SPLIT_INDICES = "splits.mat"
@@ -102,11 +102,9 @@ def prepare(source: str | Path, data_dir: str | Path = "data/tfds") -> NyuDepth:
     source = Path(source)
     _check_files(source)
     config = NyuDepthConfig(name=_fingerprint(source), source=str(source))
-    # Random access spares a set that is larger than memory from being held.
-    random_access = importlib.util.find_spec("array_record") is not None
     return prepare_once(
         lambda: NyuDepth(config=config, data_dir=data_dir),
-        file_format="array_record" if random_access else "tfrecord",
+        file_format=random_access_format(),
     )
 
 

@@ -1,6 +1,7 @@
 """Preparing a TFDS set once, whoever else may be at it, and opening it."""
 
 import contextlib
+import importlib.util
 from collections.abc import Callable
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,10 +21,14 @@ def open_named(name: str, embedded: str) -> tfds.core.DatasetBuilder:
         return tfds.builder(name, data_dir=TFDS_DIR)
 
 
-def prepare_named(name: str, embedded: str) -> tfds.core.DatasetBuilder:
+def prepare_named(
+    name: str, embedded: str, file_format: str = "tfrecord"
+) -> tfds.core.DatasetBuilder:
     """The same, downloaded and prepared on first use."""
     with _explained(name, embedded):
-        return prepare_once(lambda: tfds.builder(name, data_dir=TFDS_DIR))
+        return prepare_once(
+            lambda: tfds.builder(name, data_dir=TFDS_DIR), file_format
+        )
 
 
 @contextlib.contextmanager
@@ -69,6 +74,20 @@ def prepare_once(
         if not builder.is_prepared():
             raise
     return builder
+
+
+def random_access_format() -> str:
+    """The format whose examples can be read by number, if TFDS has it here.
+
+    It spares a set that is larger than memory from being held.
+    """
+    there = importlib.util.find_spec("array_record") is not None
+    return "array_record" if there else "tfrecord"
+
+
+def has_random_access(builder: tfds.core.DatasetBuilder) -> bool:
+    """Whether the examples of a prepared set can be read by number."""
+    return builder.info.file_format.file_suffix == "array_record"
 
 
 INFO = "dataset_info.json"

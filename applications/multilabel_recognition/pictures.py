@@ -1,5 +1,6 @@
 """Panels of images with their maps, and the graph of co-occurrence."""
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -10,27 +11,33 @@ from PIL import Image
 from PIL import ImageDraw
 
 from applications.callbacks import save_picture
+from applications.datasets.label_sets import ABSENT
+from applications.datasets.label_sets import PRESENT
+from applications.datasets.label_sets import UNKNOWN
 from applications.inputs import image as images
 from applications.multilabel_recognition.config import Config
 
 SAMPLES = 6
-SHOWN = 3
+SHOWN = 4
 SIDE = 160
 TEXT = 14
 LEFT = 90
 CELL = 36
-RIGHT = (20, 120, 40)
-WRONG = (190, 20, 20)
-UNKNOWN = (90, 90, 90)
+# Of a label, how it is written and in which color.
+SAID = {
+    PRESENT: ("is there", (20, 120, 40)),
+    ABSENT: ("is not there", (190, 20, 20)),
+    UNKNOWN: ("not known", (90, 90, 90)),
+}
 # From dark to bright.
 HEAT = np.array([(20, 10, 80), (200, 40, 60), (255, 230, 90)], "float32")
 
 
 def draw(model: keras.Model, batch: Any, config: Config) -> np.ndarray:
-    """A row for each sample: what is there, and the three likeliest categories.
+    """A row for each sample: what is there, and the four likeliest categories.
 
     A category has the map of where it was looked for, over the picture, where
-    the model has maps; green ones are there, red ones not.
+    the model has maps, and below it whether it is there.
 
     Args:
         model: A model of this task.
@@ -62,20 +69,19 @@ def draw(model: keras.Model, batch: Any, config: Config) -> np.ndarray:
             if maps is not None:
                 shown_map = overlay(picture, maps[row, c])
             canvas.paste(_enlarged(shown_map), (SIDE * place, top))
-            label = f"{config.classes[c]} {100 * chances[row, c]:.0f} %"
-            color = {1: RIGHT, 0: WRONG}.get(int(truth[row, c]), UNKNOWN)
-            text.text((SIDE * place + 2, top + SIDE), label, fill=color)
+            likely = f"{config.classes[c]} {100 * chances[row, c]:.0f} %"
+            said, color = SAID[int(truth[row, c])]
+            corner = (SIDE * place + 2, top + SIDE)
+            text.text(corner, f"{likely}\n{said}", fill=color)
     return np.asarray(canvas)
 
 
 def _write(
     text: ImageDraw.ImageDraw, words: str, corner: tuple[int, int]
 ) -> None:
-    """In two lines, cut off where they are full."""
-    width = SIDE // 6 - 1
-    for line in range(2):
-        part = words[line * width : (line + 1) * width]
-        text.text((corner[0], corner[1] + line * TEXT), part, fill="black")
+    """In two lines; what is too long for them is cut off."""
+    lines = textwrap.wrap(words, SIDE // 6 - 1)[:2]
+    text.text(corner, "\n".join(lines), fill="black")
 
 
 def _enlarged(picture: np.ndarray) -> Image.Image:

@@ -3,9 +3,15 @@
 A set has `image` and, with names of classes, `objects` (`label`, `bbox`, and
 `is_difficult` where it is known) or `labels`. This is looked at before
 anything is downloaded.
+
+Images of a set in the format `array_record`, in which named sets are prepared
+where the system has it, are read when they are asked for. Those of other
+formats can only be read one after another, so they are held in memory.
 """
 
 import functools
+from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +31,17 @@ from applications.inputs import image as images
 from applications.multilabel_recognition.config import ROOMS
 from applications.multilabel_recognition.config import Config
 
-# Images brought to their side stay in memory.
+# Images that can only be read one after another stay in memory up to this
+# size, brought to their side.
 MEMORY_BYTES = 2**32
 
 
 def of_name(config: Config) -> Source:
     """The set that `config.dataset` names, downloaded on first use."""
     check_features(preparation.open_named(config.dataset, ROOMS))
-    builder = preparation.prepare_named(config.dataset, ROOMS)
+    builder = preparation.prepare_named(
+        config.dataset, ROOMS, preparation.random_access_format()
+    )
     return _of_builder(builder, config)
 
 
@@ -75,14 +84,13 @@ def _of_builder(builder: tfds.core.DatasetBuilder, config: Config) -> Source:
         )
     classes, infos = class_names(builder), builder.info.splits
     sizes = {name: infos[name].num_examples for name in SPLITS if name in infos}
-    size = sum(sizes.values()) * config.side**2 * 3
-    if not sizes or size > MEMORY_BYTES:
+    if not sizes:
         raise ValueError(
-            f"{builder.name} has the splits {', '.join(infos)} and "
-            f"{size / 2**30:.1f} GiB of images of side {config.side}; expected "
-            f"{', '.join(SPLITS)} and no more than "
-            f"{MEMORY_BYTES / 2**30:.0f} GiB; give a smaller --side"
+            f"{builder.name} has the splits {', '.join(infos)}; expected some "
+            f"of {', '.join(SPLITS)}"
         )
+    if not preparation.has_random_access(builder):
+        _check_memory(builder, sum(sizes.values()), config)
     notes: tuple[str, ...] = ()
     parts = {name: (name, np.arange(count)) for name, count in sizes.items()}
     if "train" in sizes and "validation" not in sizes:
@@ -104,6 +112,20 @@ def _of_builder(builder: tfds.core.DatasetBuilder, config: Config) -> Source:
     return Source(classes, counts, read, notes)
 
 
+def _check_memory(
+    builder: tfds.core.DatasetBuilder, count: int, config: Config
+) -> None:
+    size = count * config.side**2 * 3
+    if size > MEMORY_BYTES:
+        raise ValueError(
+            f"{builder.data_dir} has {size / 2**30:.1f} GiB of images of side "
+            f"{config.side}, in a format that is held in memory, up to "
+            f"{MEMORY_BYTES / 2**30:.0f} GiB; give a smaller --side, or "
+            "prepare the set with `--file_format array_record`, which is read "
+            "as it is asked for"
+        )
+
+
 def chosen(split: Split, rows: np.ndarray) -> Split:
     """The examples of these rows."""
     regions = split.regions
@@ -121,11 +143,21 @@ def _read(
     classes: tuple[str, ...],
     config: Config,
 ) -> Split:
-    pixels, entries, unlabeled = [], [], []
-    dataset = builder.as_dataset(split=split, shuffle_files=False)
-    size = (config.side, config.side)
-    for number, example in enumerate(dataset.as_numpy_iterator()):
-        pixels.append(images.resize_as_stored(example["image"], size))
+    examples: Iterable[dict]
+    if preparation.has_random_access(builder):
+        undecoded = {"image": tfds.decode.SkipDecoding()}
+        examples = builder.as_data_source(split, decoders=undecoded)
+        pictures = builder.as_data_source(split)
+
+        def pixels(index: int) -> np.ndarray:
+            return pictures[int(index)]["image"]
+
+    else:
+        held: list[np.ndarray] = []
+        examples = _holding(builder, split, config, held)
+        pixels = held.__getitem__
+    entries, unlabeled = [], []
+    for number, example in enumerate(examples):
         entry, known = _entry(example, f"{split} {number}", classes)
         entries.append(entry)
         if not known:
@@ -135,12 +167,26 @@ def _read(
     (modality,) = config.modalities
     return Split(
         tuple(entry.source for entry in entries),
-        lambda index: {modality: pixels[index]},
+        lambda index: {modality: pixels(index)},
         labels,
         (lambda index: box_regions(entries[index], classes))
         if any(entry.boxes for entry in entries)
         else None,
     )
+
+
+def _holding(
+    builder: tfds.core.DatasetBuilder,
+    split: str,
+    config: Config,
+    held: list[np.ndarray],
+) -> Iterator[dict]:
+    """The examples in their order, whose images are added to `held`."""
+    size = (config.side, config.side)
+    dataset = builder.as_dataset(split=split, shuffle_files=False)
+    for example in dataset.as_numpy_iterator():
+        held.append(images.resize_as_stored(example["image"], size))
+        yield example
 
 
 def _entry(
@@ -152,10 +198,13 @@ def _entry(
     """
     objects = example.get("objects")
     numbers = example["labels"] if objects is None else objects["label"]
+    # Read by number, an example has lists.
+    numbers = np.asarray(numbers, "int64")
     known = not np.any(numbers < 0)
     numbers = numbers[numbers >= 0]
     none = np.zeros(len(numbers), bool)
     difficult = none if objects is None else objects.get("is_difficult", none)
+    difficult = np.asarray(difficult, bool)
     boxes: dict[str, list] = {}
     present = [classes[n] for n in numbers[~difficult[: len(numbers)]]]
     unknown = [classes[n] for n in numbers if classes[n] not in present]

@@ -145,7 +145,7 @@ class RandomAccess(Sequence):
 def _builder_examples(
     builder: tfds.core.DatasetBuilder, split: str, names: Sequence[str]
 ) -> Sequence:
-    if builder.info.file_format.file_suffix == "array_record":
+    if preparation.has_random_access(builder):
         return RandomAccess(builder.as_data_source(split), names)
     decoders = tfds.decode.PartialDecoding(dict.fromkeys(names, True))
     dataset = builder.as_dataset(split=split, decoders=decoders)

@@ -10,11 +10,14 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from applications.datasets import label_rows
+from applications.datasets import preparation
 from applications.datasets.file_tree import LeftOut
 from applications.multilabel_recognition import Config
 from applications.multilabel_recognition import category_words
+from applications.multilabel_recognition import data
 from applications.multilabel_recognition import load_data
 from applications.multilabel_recognition import sources
+from applications.multilabel_recognition import tfds_sets
 from tests.applications.colored_blobs import write_rows
 
 SIZE = (40, 20)
@@ -245,7 +248,7 @@ def test_damaged_pascal_voc_is_one_line(tmp_path, damage, message):
     assert "\n" not in str(error.value)
 
 
-def write_tfds(root, features, examples):
+def write_tfds(root, features, examples, file_format="tfrecord"):
     specification = {
         name: feature.get_tensor_spec() for name, feature in features.items()
     }
@@ -258,46 +261,94 @@ def write_tfds(root, features, examples):
         features=tfds.features.FeaturesDict(features),
         split_datasets={"train": dataset},
         data_dir=str(root),
+        file_format=file_format,
     )
     return root / "small" / "1.0.0"
 
 
-def test_a_set_of_tfds_in_the_form_of_voc(tmp_path):
-    label = tfds.features.ClassLabel(names=["cat", "dog"])
-    thing = {
-        "bbox": tfds.features.BBoxFeature(),
-        "is_difficult": np.bool_,
-        "label": label,
-    }
-    features = {
-        "image": tfds.features.Image(shape=(None, None, 3)),
-        "objects": tfds.features.Sequence(thing),
-    }
-    pixels = np.full((10, 12, 3), 7, "uint8")
-    examples = [
+FORMATS = ["tfrecord"]
+if preparation.random_access_format() != "tfrecord":
+    FORMATS.append(preparation.random_access_format())
+FEATURES = {
+    "image": tfds.features.Image(shape=(None, None, 3)),
+    "objects": tfds.features.Sequence(
         {
-            "image": pixels,
-            "objects": {
-                "bbox": np.array(boxes, "float32").reshape(-1, 4),
-                "is_difficult": np.array(hard, bool),
-                "label": np.array(names, "int64"),
-            },
+            "bbox": tfds.features.BBoxFeature(),
+            "is_difficult": np.bool_,
+            "label": tfds.features.ClassLabel(names=["cat", "dog"]),
         }
-        for boxes, hard, names in (
-            ([[0, 0, 0.5, 0.25], [0, 0, 1, 1]], [0, 1], [0, 1]),
-            ([], [], []),
-        )
+    ),
+}
+
+
+def voc_example(value, boxes, hard, labels):
+    return {
+        "image": np.full((10, 12, 3), value, "uint8"),
+        "objects": {
+            "bbox": np.array(boxes, "float32").reshape(-1, 4),
+            "is_difficult": np.array(hard, bool),
+            "label": np.array(labels, "int64"),
+        },
+    }
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_a_set_of_tfds_in_the_form_of_voc(tmp_path, file_format):
+    boxes = [[0, 0, 0.5, 0.25], [0, 0, 1, 1]]
+    examples = [
+        voc_example(7, boxes, [0, 1], [0, 1]),
+        voc_example(8, [], [], []),
     ]
-    folder = write_tfds(tmp_path, features, examples)
+    folder = write_tfds(tmp_path, FEATURES, examples, file_format)
     source = sources.find(Config(data_dir=str(folder), side=32))
     split = source.read("train")
     assert source.classes == ("cat", "dog")
     rows = sorted(split.labels.tolist(), reverse=True)
     assert rows == [[1, -1], [0, 0]]
     row = split.labels.tolist().index([1, -1])
-    assert split.read(row)["rgb"].shape == (32, 32, 3)
+    # Those of known values tell whether image and labels belong together.
+    assert np.all(split.read(row)["rgb"] == 7)
+    assert np.all(split.read(1 - row)["rgb"] == 8)
     regions = split.regions(row)
     assert regions[0, :28, :14].all() and regions.sum() == 28 * 14
+    assert not split.regions(1 - row).any()
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_sets_of_tfds_larger_than_memory(tmp_path, file_format, monkeypatch):
+    monkeypatch.setattr(tfds_sets, "MEMORY_BYTES", 10_000)
+    monkeypatch.setattr(data, "MEMORY_BYTES", 10_000)
+    examples = [
+        voc_example(
+            10 * n, [[0, 0, 1, 1]] * (n % 2), [0] * (n % 2), [0] * (n % 2)
+        )
+        for n in range(20)
+    ]
+    folder = write_tfds(tmp_path, FEATURES, examples, file_format)
+    if file_format == "tfrecord":
+        with pytest.raises(ValueError, match="give a smaller --side, or pre"):
+            found(folder)
+        return
+    loaded = found(folder, batch_size=4)
+    inputs, targets = next(iter(loaded.split("validation")[1]))
+    values = inputs["rgb"].numpy()[:, 0, 0, 0]
+    assert len(set(values)) == len(values) == 4
+    np.testing.assert_array_equal(
+        targets["label"].numpy()[:, 0], values // 10 % 2
+    )
+    config = dataclasses.replace(
+        loaded.config, crop=0.0, jitter=0.0, mirror=False
+    )
+    dataset, steps = load_data(config).train(0)
+    assert steps == 4
+    seen = []
+    for inputs, targets in dataset.take(steps):
+        values = np.rint(inputs["rgb"].numpy()[:, 0, 0, 0])
+        np.testing.assert_array_equal(
+            targets["label"].numpy()[:, 0], values // 10 % 2
+        )
+        seen += values.tolist()
+    assert len(set(seen)) == 16
 
 
 def test_a_set_of_tfds_without_sets_of_labels_is_refused(tmp_path):

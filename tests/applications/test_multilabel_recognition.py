@@ -11,6 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from applications import cli
+from applications import export
 from applications.inputs import image as images
 from applications.multilabel_recognition import Config
 from applications.multilabel_recognition import build_model
@@ -108,7 +109,20 @@ def test_evaluation_and_export(trained, blobs):
     )
     found = trained.metrics()["mean_average_precision"]
     assert written["mean_average_precision"] == pytest.approx(found)
-    assert cli.main([TASK, "export", "--run", run]) == 0
+    formats = ("--format", "saved_model", "onnx")
+    assert cli.main([TASK, "export", "--run", run, *formats]) == 0
+
+
+def test_what_onnx_lacks_is_one_line(tmp_path):
+    model = build_model(
+        Config(classes=CLASSES, pooling="compact_bilinear", **TINY)
+    )
+    inputs = {"rgb": tf.zeros((1, 32, 32, 3))}
+    model(inputs)
+    with pytest.raises(ValueError, match="ONNX cannot compute .*FFT") as error:
+        export.EXPORTERS["onnx"](model, inputs, tmp_path / "onnx")
+    assert "\n" not in str(error.value)
+    assert "--format saved_model" in str(error.value)
 
 
 def test_an_unknown_category_at_test_time_is_one_line(
