@@ -81,7 +81,9 @@ def main(comparison: Comparison) -> None:
 
 def note(comparison: Comparison) -> str:
     config = comparison.config
-    source = config.data_dir or f"{config.dataset}, {config.rooms} for training"
+    source = f"{config.dataset}, {config.rooms} for training"
+    if config.data_dir:
+        source = f"{Path(config.data_dir).name}, mask {config.mask}"
     return (
         f"Data: {source}; modalities {', '.join(config.modalities)}; side "
         f"{config.side}, {config.epochs} epochs in batches of "
