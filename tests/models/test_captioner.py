@@ -263,6 +263,36 @@ def test_case_16_convolutions_learn_from_captions(rng, decoder):
     assert np.log(perplexity[False]) > 5 * np.log(perplexity[True])
 
 
+def test_case_16_convolutions_learn_through_the_share_and_the_gates(rng):
+    images, words = blobs(0)
+    model = captioner(
+        [12, 12, 3], 10, "mlbl_f", "convolution", context=2, factors=5
+    )
+    encode, tell = caption_parts(model)
+    layer = tell.get_layer("decoder")
+    kernel = encode.get_layer("image_convolution_1").kernel
+    contexts = caption_contexts(words[:, :-1], 2)[:, 0]
+
+    def code_of(value):
+        with keras.StatelessScope(state_mapping=[(kernel, value)]):
+            return layer.encode_modality(encode(images, training=False))
+
+    def loss(through_share, through_gates):
+        gates, _ = ops.split(code_of(through_gates), 2, axis=-1)
+        _, share = ops.split(code_of(through_share), 2, axis=-1)
+        scores = layer.logits(
+            layer.encode_context(contexts),
+            ops.concatenate([gates, share], axis=-1),
+        )
+        return keras.losses.sparse_categorical_crossentropy(
+            words[:, 1], scores, from_logits=True
+        )
+
+    value = ops.convert_to_numpy(kernel)
+    for gradient in gradients(loss, value, value):
+        assert np.abs(gradient).max() > 1e-6
+
+
 def test_wrong_arguments_explain_themselves():
     with pytest.raises(ValueError, match="`decoder` must be one of lbl, mlbl"):
         captioner([4], 11, "gru")
