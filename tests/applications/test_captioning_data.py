@@ -128,6 +128,14 @@ def test_a_wrong_file_is_one_line_that_names_it(tmp_path, content, said):
     assert said in str(error.value)
 
 
+def test_captions_that_are_not_in_utf_8_are_one_line(tmp_path):
+    write(tmp_path, [])
+    rows = "image,caption\na.png,a caf\xe9\n"
+    (tmp_path / "captions.txt").write_text(rows, encoding="latin-1")
+    with pytest.raises(ValueError, match="captions.txt is not text in UTF-8"):
+        load(tmp_path)
+
+
 def test_an_unreadable_image_is_one_line_that_names_it(tmp_path):
     write(tmp_path, [("a.png", "a dog"), ("b.png", "a cat")])
     (tmp_path / "images" / "b.png").write_bytes(b"no image")
