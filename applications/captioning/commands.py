@@ -1,5 +1,6 @@
 """What the task's own verbs do."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from applications.captioning.sources import Source
 from applications.inputs import caption as captions
 from applications.reports import Incomplete
 from applications.runs import Run
+from applications.settings import check_folder
 
 SHOWN = 5
 
@@ -162,8 +164,13 @@ def _texts_for(run: Run, asked: Any) -> None:
 
 
 def _source(run: Run, data_dir: str | None) -> Source:
-    # The data are compared with what the run has learned.
-    return sources.find(run.data(data_dir).config)
+    """The run's data, or those of another folder, in the words it knows."""
+    config = run.config
+    if data_dir is not None:
+        config = dataclasses.replace(config, data_dir=data_dir)
+    if config.data_dir is not None:
+        check_folder(config.data_dir, "data_dir")
+    return sources.find(config)
 
 
 def _split(source: Source, asked: str | None, *preferred: str) -> str:

@@ -10,7 +10,8 @@ DIR/test/...                  optional
 Without folders of splits `DIR/captions.txt` is the training part. Without a
 validation part every n-th image of the training part is held out, with all
 its captions. Images may stand beside `captions.txt` too. NLVR's form, one JSON
-object a line, is read by `drawn_statements.py`.
+object a line, is read by `drawn_statements.py`, IAPR TC-12's, an annotation a
+photo, by `described_photos.py`.
 """
 
 from collections.abc import Iterable
@@ -20,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from applications.datasets import class_folders
+from applications.datasets import described_photos
 from applications.datasets import drawn_statements
 from applications.datasets import file_tree
 from applications.datasets import rows as row_files
@@ -50,8 +52,11 @@ class Scan(NamedTuple):
 def scan(root: str | Path, held_out: float = 0.1) -> Scan:
     """The images and captions of every split that there is."""
     root, left_out = Path(root), LeftOut(Path(root))
-    parts = file_tree.find_splits(root, left_out) or {"train": root}
-    splits = {name: _read(part, left_out) for name, part in parts.items()}
+    if described_photos.are_here(root):
+        splits = _described(root, left_out)
+    else:
+        parts = file_tree.find_splits(root, left_out) or {"train": root}
+        splits = {name: _read(part, left_out) for name, part in parts.items()}
     notes = left_out.lines()
     if "train" in splits and "validation" not in splits and held_out:
         train = splits["train"]
@@ -80,6 +85,18 @@ def of_images(part: Captioned, chosen: np.ndarray) -> Captioned:
     )
 
 
+def _described(root: Path, left_out: LeftOut) -> dict[str, Captioned]:
+    folder = root / described_photos.IMAGES
+    found = described_photos.pairs(root, left_out)
+    splits = {
+        name: _captioned(pairs, f"the {name} part of {root}", str(folder))
+        for name, pairs in found.items()
+    }
+    used = {path for part in splits.values() for path in part.files}
+    _note_other_images(folder, used, left_out)
+    return splits
+
+
 def captions_file(folder: Path) -> Path | None:
     for name in FILES:
         if (folder / name).is_file():
@@ -99,15 +116,23 @@ def _read(folder: Path, left_out: LeftOut) -> Captioned:
             f"columns image and caption; it holds {file_tree.listing(folder)}"
             f"{file_tree.further_down(folder)}"
         )
+    places = f"{folder / 'images'} and beside it"
+    found = _captioned(pairs, str(file), places)
+    _note_other_images(folder, set(found.files), left_out)
+    return found
+
+
+def _captioned(
+    pairs: Iterable[tuple[Path, str]], source: str, places: str
+) -> Captioned:
     by_image: dict[Path, list[str]] = {}
     for path, text in pairs:
         by_image.setdefault(path, []).append(text)
     if not by_image:
         raise ValueError(
-            f"{file} has no caption of an image that is there; its images are "
-            f"looked for in {folder / 'images'} and beside it"
+            f"{source} has no caption of an image that is there; its images "
+            f"are looked for in {places}"
         )
-    _note_other_images(folder, set(by_image), left_out)
     counts = [len(texts) for texts in by_image.values()]
     return Captioned(
         tuple(by_image),
@@ -137,7 +162,8 @@ def _pairs(file: Path, left_out: LeftOut) -> Iterable[tuple[Path, str]]:
         path = found[name]
         if path is None:
             reason = "rows whose image is not there"
-            left_out.add(place.with_name(f"{place.name} ({name})"), reason)
+            # The name may be of a file in a folder.
+            left_out.add(file.parent / f"{place.name} ({name})", reason)
         else:
             yield path, text
 

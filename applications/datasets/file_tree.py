@@ -53,7 +53,7 @@ def find_splits(root: Path, left_out: LeftOut) -> dict[str, Path]:
     What else is there is left out, if there is a split at all.
     """
     paths = entries(root, left_out)
-    found = _by_split(
+    found = by_split(
         (split_of(path.name), path) for path in paths if path.is_dir()
     )
     for path in paths if found else ():
@@ -67,7 +67,7 @@ def find_split_files(
 ) -> dict[str, Path]:
     """The file of each split, of any of its names; others are left out."""
     paths = entries(root, left_out)
-    found = _by_split(
+    found = by_split(
         (split_of(path.stem), path)
         for path in paths
         if path.suffix.lower() in suffixes and not path.is_dir()
@@ -78,7 +78,7 @@ def find_split_files(
     return found
 
 
-def _by_split(named: Iterable[tuple[str | None, Path]]) -> dict[str, Path]:
+def by_split(named: Iterable[tuple[str | None, Path]]) -> dict[str, Path]:
     """What means a split, of which there may be one of each."""
     found: dict[str, Path] = {}
     for split, path in named:

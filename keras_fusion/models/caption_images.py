@@ -16,13 +16,17 @@ class CaptionImage:
     """One of the ways in which `captioner` reads an image.
 
     `keras_fusion.models.CAPTION_IMAGES` holds them all by name. A dense layer
-    with ReLU stands behind each.
+    with ReLU stands behind each, as in the paper.
 
     Attributes:
         name: What `captioner` takes as `encoder`.
         description: What happens, in one line.
         encode: Function from the image to features, `(batch, ...)`.
         of_pixels: Boolean, whether it takes pixels, not features.
+        normalized: Boolean, whether the dense layer is normalized before its
+            ReLU. Words are learned long before images; until then a code that
+            only disturbs them is driven below zero, from where it does not
+            come back.
 
     Example:
 
@@ -37,6 +41,7 @@ class CaptionImage:
     description: str
     encode: Callable[[Tensor], Tensor]
     of_pixels: bool = False
+    normalized: bool = False
 
 
 def dense(image: Tensor) -> Tensor:
@@ -110,6 +115,7 @@ CAPTION_IMAGES: dict[str, CaptionImage] = {
             "four convolutions over pixels, trained with the rest",
             convolution,
             of_pixels=True,
+            normalized=True,
         ),
     )
 }

@@ -112,12 +112,18 @@ def captioner(
 def _encoder(
     image_shape: Sequence[int], encoder: str, units: int
 ) -> keras.Model:
+    record = CAPTION_IMAGES[encoder]
     image = keras.Input(tuple(image_shape), name="image")
-    features = CAPTION_IMAGES[encoder].encode(image)
-    if len(features.shape) > 2:
-        features = keras.layers.Flatten(name="image_flat")(features)
-    dense = keras.layers.Dense(units, activation="relu", name="image_code")
-    return keras.Model(image, dense(features), name="encode")
+    x = record.encode(image)
+    if len(x.shape) > 2:
+        x = keras.layers.Flatten(name="image_flat")(x)
+    x = keras.layers.Dense(
+        units, use_bias=not record.normalized, name="image_code"
+    )(x)
+    if record.normalized:
+        x = keras.layers.BatchNormalization(momentum=0.9, name="code_norm")(x)
+    code = keras.layers.ReLU(name="code_relu")(x)
+    return keras.Model(image, code, name="encode")
 
 
 def _teller(

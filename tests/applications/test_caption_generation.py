@@ -8,7 +8,6 @@ import scipy.stats
 
 from applications.captioning import generation
 from applications.captioning.ngrams import NGrams
-from applications.captioning.scores import ratios
 from applications.inputs import caption as captions
 
 A, B = 4, 5
@@ -154,8 +153,3 @@ def test_n_grams_back_off_and_sum_to_one():
     np.testing.assert_allclose(model.chances([7]), model.chances([]))
     logs = model.log_likelihoods(words)
     assert logs[0, 1] == pytest.approx(np.log(0.5))
-
-
-def test_case_15_beside_the_mean_image_every_ratio_is_1(rng):
-    costs = rng.uniform(0.1, 5, (3, 7))
-    np.testing.assert_allclose(ratios(costs[:1], costs[:1]), 1)

@@ -181,11 +181,30 @@ def test_wrong_images_and_texts_are_one_line(trained, tmp_path, capsys):
         ("retrieve", ("--text", ""), "a word that the model knows"),
         ("retrieve", (), "give either text or image"),
         ("retrieve", ("--text", "a", "--count", "0"), "count must be 1"),
+        ("retrieve", ("--text", "a", "--data-dir", "gone"), "data_dir must be"),
+        ("retrieve", ("--text", "a", "--split", "test"), "has no test split"),
     ):
         assert cli.main([TASK, verb, *run, *given]) != 0, given
         error = capsys.readouterr().err
         assert error.startswith("error: ") and error.count("\n") == 1
         assert said in error
+
+
+def test_of_several_images_those_that_can_be_read_are_told(
+    trained, boxes, tmp_path, capsys
+):
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG nothing")
+    good = boxes / "validation" / "images" / "0.png"
+    images = ("--image", str(tmp_path / "broken.png"), str(good))
+    run = ("--run", str(trained.folder))
+    # A start of no words is none.
+    given = ("--start", "  ", "--count", "1", "--beam", "2")
+    assert cli.main([TASK, "generate", *run, *images, *given]) != 0
+    said = capsys.readouterr()
+    lines = said.out.splitlines()
+    assert lines[0] == f"{good}:" and "red" in lines[1]
+    assert lines[2].startswith("left out: ") and "broken.png" in lines[2]
+    assert said.err.count("\n") == 1 and "1 of the images could" in said.err
 
 
 @pytest.mark.parametrize("model", CAPTION_DECODERS)

@@ -87,6 +87,7 @@ def test_what_is_left_out_is_said_with_its_row(tmp_path):
     rows = [
         ("a.png", "a dog"),
         ("gone.png", "a cat"),
+        ("deep/gone.png", "a cat"),
         ("b.png", ""),
         ("b.png", "  "),
         ("", "a bird"),
@@ -96,11 +97,14 @@ def test_what_is_left_out_is_said_with_its_row(tmp_path):
     data = load(tmp_path)
     assert data.sizes == {"train": 2}
     notes = "\n".join(data.notes)
-    assert "image is not there: captions.txt, row 2 (gone.png)" in notes
-    assert "without a caption: captions.txt, row 3, captions.txt, row 4" in (
+    assert (
+        "image is not there: captions.txt, row 2 (gone.png), captions.txt, "
+        "row 3 (deep/gone.png)"
+    ) in notes
+    assert "without a caption: captions.txt, row 4, captions.txt, row 5" in (
         notes
     )
-    assert "without an image: captions.txt, row 5" in notes
+    assert "without an image: captions.txt, row 6" in notes
     assert "images without a caption: images/silent.png" in notes
 
 
@@ -122,6 +126,14 @@ def test_a_wrong_file_is_one_line_that_names_it(tmp_path, content, said):
     with pytest.raises(ValueError, match="captions.txt") as error:
         load(tmp_path)
     assert said in str(error.value)
+
+
+def test_captions_that_are_not_in_utf_8_are_one_line(tmp_path):
+    write(tmp_path, [])
+    rows = "image,caption\na.png,a caf\xe9\n"
+    (tmp_path / "captions.txt").write_text(rows, encoding="latin-1")
+    with pytest.raises(ValueError, match="captions.txt is not text in UTF-8"):
+        load(tmp_path)
 
 
 def test_an_unreadable_image_is_one_line_that_names_it(tmp_path):

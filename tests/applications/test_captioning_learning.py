@@ -141,18 +141,19 @@ def slots():
     return words, said, np.array(images, "float32")
 
 
-def test_case_14_the_ratio_passes_over_what_fits_every_image():
+@pytest.mark.parametrize("model", ["mlbl_b", "mlbl_f"])
+def test_case_14_the_ratio_passes_over_what_fits_every_image(model):
     words, said, images = slots()
     generic = ("a", "photo")
     encoded = captions.encode([*said, generic], words, 6)
     config = Config(
         **SMALL
         | {"words": words, "feature_shape": (12,), "dropout": 0.0}
-        | {"image_units": 12, "embedding_size": 16}
+        | {"model": model, "image_units": 32, "embedding_size": 16}
     )
     # Of features, in place of the backbone.
     network = captioner(
-        [12], len(words) + 4, "mlbl_b", image_units=32, embedding_size=16
+        [12], len(words) + 4, model, image_units=32, embedding_size=16
     )
     schedule = keras.optimizers.schedules.CosineDecay(0.03, 300, alpha=0.02)
     network.compile(
@@ -186,3 +187,39 @@ def test_case_14_the_ratio_passes_over_what_fits_every_image():
     assert (best == np.arange(60)).mean() > 0.9
     # Without the generic text perplexity alone finds every image's own.
     assert (costs[:, :60].argmin(axis=1) == np.arange(60)).mean() > 0.95
+
+
+@pytest.mark.parametrize("model", CAPTION_DECODERS)
+def test_case_15_what_all_words_and_all_images_share_is_worth_nothing(
+    rng, model
+):
+    config = Config(
+        **SMALL | {"model": model, "feature_shape": (12,), "dropout": 0.0}
+    )
+    network = captioner(
+        [12], len(WORDS) + 4, model, image_units=6, embedding_size=4, units=8
+    )
+    teller = Teller(network, config)
+    _, tell = caption_parts(network)
+    words = captions.encode([("a", "c", "b"), ("h",)], WORDS, 3)
+    images = rng.normal(size=(5, 12)).astype("float32")
+
+    def costs_and_ratios(images):
+        codes = teller.codes(images)
+        costs = teller.pairs(codes, words)
+        alone = teller.pairs(scores.mean_code(codes), words)
+        return costs, scores.ratios(costs, alone)
+
+    before = costs_and_ratios(images)
+    assert (np.ptp(before[1], axis=0) > 1e-4).all() == teller.record.sees_image
+    log_bilinear = CAPTION_DECODERS[model].table == "decoder"
+    bias = tell.get_layer("decoder" if log_bilinear else "scores").bias
+    bias.assign(bias + 7.0)
+    for old, new in zip(before, costs_and_ratios(images), strict=True):
+        np.testing.assert_allclose(old, new, rtol=1e-4)
+    # One word alone is another matter.
+    bias.assign(bias + 7.0 * np.eye(len(WORDS) + 4)[4])
+    assert np.abs(costs_and_ratios(images)[0] - before[0]).min() > 0.1
+    # Five images that are the same are their own mean.
+    _, ratios = costs_and_ratios(np.repeat(images[:1], 5, axis=0))
+    np.testing.assert_allclose(ratios, 1, rtol=1e-5)

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from applications import cli
+from applications.datasets import caption_folder
 from applications.datasets import class_folders
 from applications.datasets import paired_folder
 from applications.datasets.class_folders import ImageFiles
@@ -37,6 +38,7 @@ def counts(monkeypatch):
 
     counted(paired_folder, "scan", lambda *_: "scan")
     counted(class_folders, "scan", lambda *_: "scan")
+    counted(caption_folder, "scan", lambda *_: "scan")
     counted(images, "read", lambda path: path.parts[-3])
     counted(ImageFiles, "_read", lambda files, index: split_of(files, index))
     return seen
@@ -92,3 +94,28 @@ def test_classes_are_scanned_and_decoded_once_too(counts, tmp_path):
     run = str(tmp_path / task / "default")
     assert cli.main([task, "evaluate", "--run", run, "--split", "test"]) == 0
     assert counts == {"scan": 1, "test": 6}
+
+
+def test_captions_are_scanned_once_and_images_decoded_where_sought(
+    counts, tmp_path
+):
+    rng = np.random.default_rng(0)
+    for split in SPLITS:
+        folder = tmp_path / "data" / split / "images"
+        folder.mkdir(parents=True)
+        for index in range(3):
+            pixels = rng.integers(0, 255, (32, 32, 3)).astype("uint8")
+            Image.fromarray(pixels).save(folder / f"{index}.png")
+        rows = [f"{index}.png,number {index}" for index in range(3)]
+        text = "\n".join(["image,caption", *rows])
+        (folder.parent / "captions.txt").write_text(text)
+    task = "captioning"
+    places = ("--data-dir", str(tmp_path / "data"))
+    flags = ("--batch-size", "3", "--epochs", "1", "--image-side", "32")
+    runs = ("--runs-dir", str(tmp_path), "--measured", "0")
+    assert cli.main([task, "train", *places, *flags, *runs]) == 0
+    assert counts == {"scan": 1, "train": 3, "validation": 3}
+    counts.clear()
+    run = ("--run", str(tmp_path / task / "default"))
+    assert cli.main([task, "retrieve", *run, "--text", "number 1"]) == 0
+    assert counts == {"scan": 1, "test": 3}

@@ -1,3 +1,4 @@
+import contextlib
 import itertools
 
 import keras
@@ -92,6 +93,34 @@ def test_a_loaded_model_and_its_parts_tell_the_same(rng, tmp_path, decoder):
     code = image if encode is None else encode(image)
     apart = ops.convert_to_numpy(tell([code, words]))
     np.testing.assert_allclose(apart, expected, atol=1e-6)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="needs TensorFlow"
+)
+@every_decoder
+def test_two_replicas_learn_like_one(rng, two_replicas, decoder):
+    inputs = samples(rng, 6)
+    targets = {"next": np.roll(inputs["words"], -1, axis=1)}
+    learned = []
+    for scope in (contextlib.nullcontext, two_replicas.scope):
+        keras.utils.set_random_seed(0)
+        with scope():
+            model = small(decoder)
+            model.compile(
+                keras.optimizers.SGD(0.5, momentum=0.9),
+                keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            )
+        start = model.get_weights()
+        for _ in range(2):
+            model.train_on_batch(inputs, targets)
+        learned.append(model.get_weights())
+    moved = []
+    for before, one, two in zip(start, *learned, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-5)
+        moved.append(np.abs(one - before).max() > 1e-4)
+    # Biases of the keys of attention change nothing, so they stay.
+    assert np.mean(moved) > 0.9
 
 
 def test_contexts_are_the_words_before_and_starts_where_there_are_none():
@@ -261,6 +290,36 @@ def test_case_16_convolutions_learn_from_captions(rng, decoder):
     # The bar of the trained ones is out of reach, by far.
     assert perplexity[False] > 1.02
     assert np.log(perplexity[False]) > 5 * np.log(perplexity[True])
+
+
+def test_case_16_convolutions_learn_through_the_share_and_the_gates(rng):
+    images, words = blobs(0)
+    model = captioner(
+        [12, 12, 3], 10, "mlbl_f", "convolution", context=2, factors=5
+    )
+    encode, tell = caption_parts(model)
+    layer = tell.get_layer("decoder")
+    kernel = encode.get_layer("image_convolution_1").kernel
+    contexts = caption_contexts(words[:, :-1], 2)[:, 0]
+
+    def code_of(value):
+        with keras.StatelessScope(state_mapping=[(kernel, value)]):
+            return layer.encode_modality(encode(images, training=False))
+
+    def loss(through_share, through_gates):
+        gates, _ = ops.split(code_of(through_gates), 2, axis=-1)
+        _, share = ops.split(code_of(through_share), 2, axis=-1)
+        scores = layer.logits(
+            layer.encode_context(contexts),
+            ops.concatenate([gates, share], axis=-1),
+        )
+        return keras.losses.sparse_categorical_crossentropy(
+            words[:, 1], scores, from_logits=True
+        )
+
+    value = ops.convert_to_numpy(kernel)
+    for gradient in gradients(loss, value, value):
+        assert np.abs(gradient).max() > 1e-6
 
 
 def test_wrong_arguments_explain_themselves():
