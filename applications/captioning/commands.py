@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from applications import files
+from applications.callbacks import save_picture
 from applications.captioning import generation
 from applications.captioning import patches
 from applications.captioning import scores
@@ -16,6 +18,7 @@ from applications.captioning.likelihoods import Teller
 from applications.captioning.predictions import read_images
 from applications.captioning.sources import Source
 from applications.inputs import caption as captions
+from applications.inputs.image import panel
 from applications.reports import Incomplete
 from applications.runs import Run
 from applications.settings import check_folder
@@ -101,6 +104,13 @@ def retrieve(run: Run, asked: Any) -> None:
             raise ValueError(
                 f"{name} must be 1 or more, received {getattr(asked, name)}"
             )
+    if asked.out is not None:
+        if asked.text is None or asked.out.suffix != ".png":
+            raise ValueError(
+                "out must end in .png and is for the images of a text, "
+                f"received {str(asked.out)!r}"
+            )
+        files.check_places(asked.out.parent, (), (asked.out.name,))
     if asked.text is not None:
         _images_of(run, asked)
     else:
@@ -128,9 +138,14 @@ def _images_of(run: Run, asked: Any) -> None:
     teller = Teller(run.model(), run.config)
     costs = teller.pairs(teller.codes(examples.images), numbers)[:, 0]
     print(f"of {len(costs):,} images of the {name} part, by perplexity:")
-    for place in np.argsort(costs, kind="stable")[: asked.count]:
-        image = source.parts[name].names[place]
-        print(f"  {2 ** costs[place]:10.3f}  {image}")
+    part, best = source.parts[name], np.argsort(costs, kind="stable")
+    best = best[: asked.count]
+    for place in best:
+        print(f"  {2 ** costs[place]:10.3f}  {part.names[place]}")
+    if asked.out is not None:
+        shown = [(f"{2 ** costs[p]:.3f}", [part.pixels[p]]) for p in best]
+        save_picture(asked.out, panel(shown))
+        print(f"picture: {asked.out}")
 
 
 def _texts_for(run: Run, asked: Any) -> None:

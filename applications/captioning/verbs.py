@@ -50,6 +50,8 @@ class Retrieve(cli.RunCommand):
     shortlist: int = 100
     """Texts are sought among those of so many images, the nearest by their
     codes."""
+    out: Path | None = None
+    """File, .png, for a picture of the images that are found."""
 
     def __call__(self, task: str) -> None:
         from applications.captioning import commands

@@ -118,8 +118,12 @@ def test_every_verb_runs(trained, boxes, tmp_path, capsys):
     assert cli.main([TASK, "retrieve", *run, *text]) == 0
     assert "not known to the model: unicorn" in capsys.readouterr().out
     text = ("--text", "A blue box is on the right.")
-    assert cli.main([TASK, "retrieve", *run, *text]) == 0
+    found = tmp_path / "found" / "boxes.png"
+    out = ("--out", str(found))
+    assert cli.main([TASK, "retrieve", *run, *text, *out]) == 0
     said = capsys.readouterr().out
+    with Image.open(found) as picture:
+        assert picture.width > 5 * 32
     # The last five of all.
     assert "of 30 images of the validation part" in said
     names = re.findall(r"(\d+)\.png", said)
@@ -181,6 +185,7 @@ def test_wrong_images_and_texts_are_one_line(trained, tmp_path, capsys):
         ("retrieve", ("--text", ""), "a word that the model knows"),
         ("retrieve", (), "give either text or image"),
         ("retrieve", ("--text", "a", "--count", "0"), "count must be 1"),
+        ("retrieve", ("--text", "a", "--out", "a.jpg"), "must end in .png"),
         ("retrieve", ("--text", "a", "--data-dir", "gone"), "data_dir must be"),
         ("retrieve", ("--text", "a", "--split", "test"), "has no test split"),
     ):
