@@ -52,7 +52,8 @@ class Config(settings.Settings):
         "How the modalities are fused; one modality has no other.",
     ) = "exchange"
     exchange_stages: settings.Numbers = (1, 2, 3, 4)
-    """Stages of the encoder in which channels are exchanged, or gated."""
+    """Stages of the encoder in which channels are exchanged, or behind which
+    modalities are fused; what joins them leaves one behind the last."""
     threshold: settings.NonNegative = 0.02
     """Scale under which a channel is exchanged."""
     l1: settings.NonNegative = 4e-4
@@ -60,8 +61,9 @@ class Config(settings.Settings):
     penalized_only: bool = False
     """Exchange only channels that are under the penalty."""
     gate_ratio: settings.Count = 16
-    """Channels of all modalities for each hidden unit of the gates of
-    "squeeze_excite"."""
+    """Channels that a gate sees for each of its hidden units."""
+    alignment: settings.NonNegative = 0.1
+    """Weight of the loss of "align" on how far modalities differ."""
     gamma: settings.Positive = 1.0
     """Scales of exchangeable channels start between 0 and this, evenly."""
     frozen_statistics: bool = False
@@ -158,6 +160,12 @@ class Config(settings.Settings):
                 "exchange_stages must be numbers from 1 to "
                 f"{len(self.blocks)}, the stages of blocks; received "
                 f"{self.exchange_stages}"
+            )
+        if BRANCH_FUSIONS[self.fusion].joins and not self.exchange_stages:
+            raise ValueError(
+                "exchange_stages must hold a stage, as the fusion "
+                f"{self.fusion} joins the modalities behind the last of them; "
+                "received none"
             )
         return self
 

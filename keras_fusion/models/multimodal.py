@@ -8,7 +8,7 @@ from keras_fusion.models.argument_checks import check_choice
 from keras_fusion.models.branch_fusion import BRANCH_FUSIONS
 from keras_fusion.models.branch_fusion import NO_FUSION
 from keras_fusion.models.branch_fusion import BranchFusion
-from keras_fusion.models.branch_fusion import BranchFusionSettings
+from keras_fusion.models.branch_fusion_settings import BranchFusionSettings
 from keras_fusion.models.branch_graph import BranchGraph
 from keras_fusion.models.branch_graph import Fuse
 from keras_fusion.models.branch_graph import is_functional
@@ -34,6 +34,7 @@ def multimodal(
     l1: float = 0.0,
     penalized_only: bool = False,
     gate_ratio: int = 16,
+    alignment: float = 0.1,
     name: str | None = None,
 ) -> keras.Model:
     """A model of one image, from anywhere, for N aligned images.
@@ -74,8 +75,10 @@ def multimodal(
             that exchange.
         penalized_only: Boolean, whether only channels under the penalty may
             be exchanged.
-        gate_ratio: Integer, channels of all branches for each hidden unit of
-            the gates of `"squeeze_excite"`.
+        gate_ratio: Integer, channels that a gate sees for each of its hidden
+            units.
+        alignment: Float, at least 0. Weight of the loss of `"align"`, which
+            is added once for each position.
         name: Name of the model, by default the backbone's.
 
     Returns:
@@ -116,7 +119,7 @@ def multimodal(
     graph = keras.Model(backbone.inputs, backbone.outputs)
     record = BRANCH_FUSIONS[fusion] if len(modalities) > 1 else NO_FUSION
     places = find_places(backbone, record, positions)
-    settings = BranchFusionSettings(range(1, len(places) + 1), gate_ratio)
+    settings = BranchFusionSettings((), gate_ratio, alignment)
     walk = BranchGraph(
         modalities=tuple(modalities),
         shared=shared,
@@ -129,8 +132,7 @@ def multimodal(
         fuse={}
         if record.exchanges
         else {
-            place: fusion_behind(record, stage, settings)
-            for stage, place in enumerate(places, start=1)
+            place: fusion_behind(record, place, settings) for place in places
         },
     )
     shape = graph.inputs[0].shape[1:]
@@ -156,7 +158,7 @@ def multimodal(
 
 
 def fusion_behind(
-    record: BranchFusion, stage: int, settings: BranchFusionSettings
+    record: BranchFusion, place: str, settings: BranchFusionSettings
 ) -> Fuse:
     def fuse(branches: list[Tensor]) -> list[Tensor]:
         if len(branches) == 1:
@@ -167,8 +169,7 @@ def fusion_behind(
                 "`positions`, of batch, height, width and channels. Received: "
                 f"one with the output shape {branches[0].shape}"
             )
-        followed, maps = record.fuse(branches, stage, settings)
-        return maps if record.joins else followed
+        return record.combine(branches, place, settings)
 
     return fuse
 

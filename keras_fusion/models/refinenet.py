@@ -10,7 +10,8 @@ from keras_fusion.models.bottleneck import check_stride_on
 from keras_fusion.models.branch_decoder import decode_branches
 from keras_fusion.models.branch_fusion import BRANCH_FUSIONS
 from keras_fusion.models.branch_fusion import NO_FUSION
-from keras_fusion.models.branch_fusion import BranchFusionSettings
+from keras_fusion.models.branch_fusion import check_fusion
+from keras_fusion.models.branch_fusion_settings import BranchFusionSettings
 from keras_fusion.models.branch_layers import channel_axis
 from keras_fusion.models.branch_outputs import check_modalities
 from keras_fusion.models.branch_outputs import outputs_by_name
@@ -35,6 +36,7 @@ def refinenet(
     l1: float = 6e-4,
     penalized_only: bool = False,
     gate_ratio: int = 16,
+    alignment: float = 0.1,
     gamma_initializer: str | keras.initializers.Initializer = "ones",
     blocks: Sequence[int] = (3, 4, 23, 3),
     width: int = 64,
@@ -64,9 +66,12 @@ def refinenet(
     `fusion` is the name of one of `keras_fusion.models.BRANCH_FUSIONS`, where
     each has a description. Exchange is that of the 3x3 convolutions of every
     bottleneck in `exchange_stages`, with an L1 penalty on their scales; gates
-    stand behind each of the `exchange_stages`. A fusion that joins the
-    branches leaves as many channels as one of them has, for one pass of the
-    decoder, and `"ensemble"` as the only output.
+    and losses stand behind each of the `exchange_stages`. A fusion that joins
+    the branches leaves as many channels as one of them has, for one pass of
+    the decoder, and `"ensemble"` as the only output. It joins the maps of
+    every stage for the decoder; behind the last of the `exchange_stages` the
+    encoder goes on with what was joined. So `(1,)` is an early fusion, `(2,)`
+    one in the middle, and the default a late one.
 
     A single modality has no other to be fused with: whatever the `fusion`, no
     exchange and no penalty. Its one output is named after it. It keeps the
@@ -89,15 +94,19 @@ def refinenet(
             channel to those of the others: the first convolution is shared.
         fusion: Name of one of `keras_fusion.models.BRANCH_FUSIONS`.
         exchange_stages: Numbers from 1 of the encoder's stages in which
-            branches exchange channels, or gate each other.
+            branches exchange channels, or behind which they are fused. One
+            or more if the fusion joins them.
         threshold: Float, scale under which a channel is exchanged.
         l1: Float, weight of the sum of the penalized scales, which is added
             to the loss once. The published code adds `2e-4` once for each of
             the outputs, `6e-4` in all for two modalities.
         penalized_only: Boolean, whether only channels under the penalty may
             be exchanged.
-        gate_ratio: Integer, channels of all branches for each hidden unit of
-            the gates of `"squeeze_excite"`.
+        gate_ratio: Integer, channels that a gate sees for each of its hidden
+            units: those of all branches in `"squeeze_excite"` and
+            `"self_attention"`, of one in `"self_squeeze_excite"`.
+        alignment: Float, at least 0. Weight of the loss of `"align"`, which
+            is added once for each of the `exchange_stages`.
         gamma_initializer: Initializer of the scales behind all 3x3
             convolutions, whatever the `fusion`. In a short training from
             random weights a penalty cannot move scales from 1 to 0: start
@@ -162,7 +171,12 @@ def refinenet(
     - [Lin et al., 2017](https://arxiv.org/abs/1611.06612)
     """
     check_modalities(modalities)
-    check_fusion(fusion, exchange_stages, len(blocks))
+    check_fusion(
+        fusion,
+        exchange_stages,
+        range(1, len(blocks) + 1),
+        f"as `blocks` has {len(blocks)} stages",
+    )
     check_stride_on(stride_on)
     check_choice("decoder", decoder, DECODERS)
     alone = len(modalities) == 1
@@ -181,7 +195,9 @@ def refinenet(
         "l1": l1,
         "penalized_only": penalized_only,
     }
-    fusion_settings = BranchFusionSettings(exchange_stages, gate_ratio)
+    fusion_settings = BranchFusionSettings(
+        exchange_stages, gate_ratio, alignment
+    )
     exchanging = exchange_stages if branch_fusion.exchanges else ()
     inputs = {
         modality: keras.Input(image_shape, name=modality)
@@ -218,16 +234,3 @@ def refinenet(
         for output, maps in outputs_by_name(logits, inputs).items()
     }
     return keras.Model(inputs, outputs, name=name)
-
-
-def check_fusion(
-    fusion: str, exchange_stages: Collection[int], count: int
-) -> None:
-    check_choice("fusion", fusion, BRANCH_FUSIONS)
-    stages = range(1, count + 1)
-    if not set(exchange_stages) <= set(stages):
-        raise ValueError(
-            f"`exchange_stages` must be among {', '.join(map(str, stages))}, "
-            f"as `blocks` has {count} stages. "
-            f"Received: exchange_stages={exchange_stages}"
-        )

@@ -8,7 +8,8 @@ from keras_fusion.layers import ChannelExchange
 from keras_fusion.models.argument_checks import check_choice
 from keras_fusion.models.branch_fusion import BRANCH_FUSIONS
 from keras_fusion.models.branch_fusion import NO_FUSION
-from keras_fusion.models.branch_fusion import BranchFusionSettings
+from keras_fusion.models.branch_fusion import check_fusion
+from keras_fusion.models.branch_fusion_settings import BranchFusionSettings
 from keras_fusion.models.branch_layers import Normalize
 from keras_fusion.models.branch_layers import channel_axis
 from keras_fusion.models.branch_layers import sides
@@ -35,6 +36,7 @@ def unet_generator(
     l1: float = 1e-3,
     penalized_only: bool = False,
     gate_ratio: int = 16,
+    alignment: float = 0.1,
     gamma_initializer: str | keras.initializers.Initializer = "ones",
     width: int = 64,
     depth: int = 8,
@@ -82,16 +84,19 @@ def unet_generator(
         target_channels: Integer, channels of the image that is made.
         fusion: Name of one of `keras_fusion.models.BRANCH_FUSIONS`.
         exchange_stages: Numbers from 1 of the encoder's blocks in which
-            branches exchange channels, or gate each other. `None`, the
-            default, is all of them; for exchange, all that have a
-            normalization, `2` to `depth - 1`.
+            branches exchange channels, or behind which they are fused, as in
+            `refinenet`. `None`, the default, is all of them; for exchange,
+            all that have a normalization, `2` to `depth - 1`.
         threshold: Float, scale under which a channel is exchanged.
         l1: Float, weight of the sum of the penalized scales, which is added
             to the loss once.
         penalized_only: Boolean, whether only channels under the penalty may
             be exchanged.
-        gate_ratio: Integer, channels of all branches for each hidden unit of
-            the gates of `"squeeze_excite"`.
+        gate_ratio: Integer, channels that a gate sees for each of its hidden
+            units: those of all branches in `"squeeze_excite"` and
+            `"self_attention"`, of one in `"self_squeeze_excite"`.
+        alignment: Float, at least 0. Weight of the loss of `"align"`, which
+            is added once for each of the `exchange_stages`.
         gamma_initializer: Initializer of the scales of all normalizations.
             The published training ran on a PyTorch that drew them evenly from
             0 to 1, `keras.initializers.RandomUniform(0, 1)`, while others
@@ -135,14 +140,15 @@ def unet_generator(
     - [Isola et al., 2017](https://arxiv.org/abs/1611.07004)
     """
     check_modalities(modalities)
-    check_choice("fusion", fusion, BRANCH_FUSIONS)
     check_sides(image_shape, depth)
     alone = len(modalities) == 1
-    branch_fusion = NO_FUSION if alone else BRANCH_FUSIONS[fusion]
-    possible = blocks_that_fuse(BRANCH_FUSIONS[fusion].exchanges, depth)
+    possible = blocks_that_fuse(fusion, depth)
     stages = possible if exchange_stages is None else exchange_stages
-    check_stages(stages, possible, fusion, depth)
-    settings = BranchFusionSettings(stages, gate_ratio)
+    check_fusion(
+        fusion, stages, possible, f"the blocks that fuse with `depth={depth}`"
+    )
+    branch_fusion = NO_FUSION if alone else BRANCH_FUSIONS[fusion]
+    settings = BranchFusionSettings(stages, gate_ratio, alignment)
     plain = instance_norm(gamma_initializer)
     exchanging = instance_norm(
         gamma_initializer,
@@ -209,9 +215,11 @@ def no_norm(branches: list[Tensor], name: str) -> list[Tensor]:
     return branches
 
 
-def blocks_that_fuse(exchanges: bool, depth: int) -> list[int]:
+def blocks_that_fuse(fusion: str, depth: int) -> list[int]:
+    check_choice("fusion", fusion, BRANCH_FUSIONS)
     blocks = list(range(1, depth + 1))
-    return blocks[1:-1] if exchanges else blocks
+    # Exchange needs a normalization, which the outer ones do not have.
+    return blocks[1:-1] if BRANCH_FUSIONS[fusion].exchanges else blocks
 
 
 def check_sides(image_shape: Shape, depth: int) -> None:
@@ -223,16 +231,4 @@ def check_sides(image_shape: Shape, depth: int) -> None:
             f"{2**depth}, as `depth={depth}` halves them as often. Received: "
             f"image_shape={tuple(image_shape)}. Resize or crop the images, or "
             "choose a smaller `depth`."
-        )
-
-
-def check_stages(
-    stages: Collection[int], possible: list[int], fusion: str, depth: int
-) -> None:
-    if not set(stages) <= set(possible):
-        raise ValueError(
-            "`exchange_stages` must be among "
-            f"{', '.join(map(str, possible)) or 'none'}, "
-            f'the blocks that can fuse with `fusion="{fusion}"` and '
-            f"`depth={depth}`. Received: exchange_stages={stages}"
         )

@@ -157,6 +157,8 @@ def test_a_run_without_exchange_says_so(folder, tmp_path, capsys):
         (("--scale", "2", "1"), "scale must be a range"),
         (("--exchange-stages", "5"), "exchange_stages"),
         (("--fusion", "magic"), "fusion"),
+        (("--fusion", "sum", "--exchange-stages"), "must hold a stage"),
+        (("--alignment", "-1"), "alignment must be at least 0"),
         (("--batch-size", "100"), "--batch-size 8"),
         (("--pretrained", "imagenet"), "ImageNet weights exist for"),
         (

@@ -6,6 +6,7 @@ from keras import ops
 from keras_fusion.callbacks import find_exchanges
 from keras_fusion.callbacks import find_layers
 from keras_fusion.layers import ChannelExchange
+from keras_fusion.layers import FiLM
 from keras_fusion.models import multimodal
 
 # Name, smallest side, and pattern of the norms behind spatial convolutions.
@@ -184,10 +185,15 @@ def test_joined_branches_are_one_from_there_on(rng, fusion):
         )
 
 
-def test_gates_leave_the_branches_apart(rng):
+@pytest.mark.parametrize("fusion", ["squeeze_excite", "film"])
+def test_gates_leave_the_branches_apart(rng, fusion):
     _, model = small_model(
-        fusion="squeeze_excite", positions=("conv1", "add"), gate_ratio=2
+        fusion=fusion, positions=("conv1", "add"), gate_ratio=2
     )
+    for layer in find_layers(model, FiLM):
+        # It begins with no change.
+        for weight in layer.weights:
+            weight.assign(weight + 0.1)
     assert list(model.output) == ["rgb", "depth"]
     images = image_dict(rng, model)
     before = arrays(model(images))["rgb"]

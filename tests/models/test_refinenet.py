@@ -4,8 +4,10 @@ import pytest
 from keras import ops
 
 from keras_fusion.layers import ChannelExchange
+from keras_fusion.losses import MaximumMeanDiscrepancy
 from keras_fusion.models import BRANCH_FUSIONS
 from keras_fusion.models import refinenet
+from keras_fusion.models.branch_alignment import BranchAlignment
 from keras_fusion.models.refinenet_decoder import merge
 from keras_fusion.models.refinenet_decoder import residual_units
 
@@ -173,7 +175,7 @@ def test_cubic_logits_are_for_measuring():
 
 @every_fusion
 def test_every_trainable_weight_learns(fusion):
-    model = small(fusion=fusion, l1=0, dropout=0)
+    model = small(fusion=fusion, gate_ratio=1, l1=0, dropout=0)
     expected = {weight.path for weight in model.trainable_weights}
     assert trained(model, dict.fromkeys(model.output, "mse")) == expected
 
@@ -238,9 +240,158 @@ def test_without_exchange_no_scale_couples_the_branches():
     assert not model.losses
 
 
-def test_gates_couple_the_branches_in_their_stages_only():
-    assert changes_rgb(small(fusion="squeeze_excite", exchange_stages=(4,)))
-    assert not changes_rgb(small(fusion="squeeze_excite", exchange_stages=()))
+@pytest.mark.parametrize("fusion", ["squeeze_excite", "film"])
+@pytest.mark.parametrize("stage", [1, 4])
+def test_the_branches_are_coupled_in_their_stages_only(fusion, stage):
+    assert changes_rgb(small(fusion=fusion, exchange_stages=(stage,)))
+    assert not changes_rgb(small(fusion=fusion, exchange_stages=()))
+
+
+@pytest.mark.parametrize("fusion", ["self_squeeze_excite", "align"])
+def test_fusions_without_a_word_between_branches_do_not_couple_them(fusion):
+    assert not changes_rgb(small(fusion=fusion))
+
+
+def stage_maps(model, fusion, inputs, stage):
+    """Maps that a stage gives the decoder, and the branches they are from."""
+    maps = model.get_layer(f"level{stage}_entry").input
+    outputs = keras.Model(
+        model.input, [maps, *model.get_layer(f"stage{stage}_{fusion}").input]
+    )(inputs, training=False)
+    return [ops.convert_to_numpy(x) for x in outputs]
+
+
+def test_average_is_half_the_sum():
+    model = small(fusion="average")
+    maps, rgb, depth = stage_maps(model, "average", images(model), 2)
+    np.testing.assert_allclose(maps, (rgb + depth) / 2, rtol=1e-5)
+
+
+def test_gates_that_are_open_make_the_gated_sum_a_sum():
+    model = small(MODALITIES, fusion="gated_sum")
+    for number in (1, 2, 3):
+        kernel, bias = model.get_layer(f"stage2_gate{number}").weights
+        kernel.assign(0 * kernel)
+        bias.assign(0 * bias + (100 if number < 3 else -100))
+    maps, *branches = stage_maps(model, "concatenate", images(model), 2)
+    np.testing.assert_allclose(maps, branches[0] + branches[1], rtol=1e-5)
+
+
+def test_gates_that_are_open_make_self_attention_a_concatenation():
+    model, plain = small(fusion="self_attention"), small(fusion="concat")
+    for stage in (1, 2, 3, 4):
+        kernel, bias = model.get_layer(f"stage{stage}_excite").weights
+        kernel.assign(0 * kernel)
+        bias.assign(0 * bias + 100)
+    weights = {weight.path: weight for weight in model.weights}
+    for weight in plain.weights:
+        weight.assign(weights[weight.path])
+    inputs = images(model)
+    np.testing.assert_allclose(
+        predict(model, inputs)["ensemble"],
+        predict(plain, inputs)["ensemble"],
+        rtol=1e-5,
+    )
+
+
+def test_modulation_by_nothing_changes_nothing():
+    model, plain = (
+        small(MODALITIES, fusion="film"),
+        small(MODALITIES, fusion="none"),
+    )
+    weights = {}
+    for weight in model.weights:
+        if "_film" in weight.path:
+            weight.assign(0 * weight)
+        weights[weight.path] = weight
+    for weight in plain.weights:
+        weight.assign(weights[weight.path])
+    inputs = images(model)
+    expected = predict(plain, inputs)
+    for name, logits in predict(model, inputs).items():
+        np.testing.assert_allclose(logits, expected[name], rtol=1e-5)
+
+
+def test_a_branch_is_modulated_by_the_means_of_all_others():
+    model = small(MODALITIES, fusion="film")
+    films = [model.get_layer(f"stage3_film{number}") for number in (1, 2, 3)]
+    first, third = films[0].input[0], films[2].input[0]
+    outputs = keras.Model(model.input, [first, third, films[1].input[1]])
+    first, third, others = outputs(images(model), training=False)
+    means = [np.mean(x, axis=(1, 2)) for x in (first, third)]
+    np.testing.assert_allclose(
+        others, np.concatenate(means, axis=-1), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_gates_of_a_branch_see_itself():
+    model = small(fusion="self_squeeze_excite", exchange_stages=(4,))
+    gates = [model.get_layer(f"stage4_gates{number}") for number in (1, 2)]
+    assert gates[0].squeeze is not gates[1].squeeze
+    for gate in gates:
+        gate.excite.kernel.assign(0 * gate.excite.kernel)
+    gates[0].excite.bias.assign(0 * gates[0].excite.bias - 100)
+    outputs = keras.Model(model.input, [gate.output for gate in gates])
+    closed, half = outputs(images(model), training=False)
+    assert np.abs(closed).max() < 1e-6 < np.abs(half).max()
+
+
+def test_alignment_is_the_discrepancy_of_the_means_of_all_pairs():
+    model = small(
+        MODALITIES, fusion="align", exchange_stages=(2, 3), alignment=0.3
+    )
+    inputs = images(model)
+    layers = [model.get_layer(f"stage{stage}_alignment") for stage in (2, 3)]
+    maps = keras.Model(model.input, [layer.input for layer in layers])
+    loss = MaximumMeanDiscrepancy()
+    expected = 0
+    for branches in maps(inputs, training=False):
+        a, b, c = (np.mean(branch, axis=(1, 2)) for branch in branches)
+        expected += 0.3 * (loss(a, b) + loss(a, c) + loss(b, c)) / 3
+    model(inputs, training=False)
+    assert float(sum(model.losses)) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_alignment_pulls_branches_together(rng):
+    inputs = [keras.Input((4, 4, 3)) for _ in range(2)]
+    branches = [keras.layers.Conv2D(3, 1)(x) for x in inputs]
+    model = keras.Model(inputs, BranchAlignment(alignment=1.0)(branches))
+    # The same distribution, but for where and how wide it is.
+    x = rng.normal(size=(32, 4, 4, 3)), 3 + 2 * rng.normal(size=(32, 4, 4, 3))
+    model.compile(keras.optimizers.Adam(0.05))
+    losses = model.fit(x, batch_size=32, epochs=60, verbose=0).history["loss"]
+    assert losses[-1] < 0.3 * losses[0]
+
+
+joining = pytest.mark.parametrize(
+    "fusion", [name for name, x in BRANCH_FUSIONS.items() if x.joins]
+)
+
+
+@joining
+@pytest.mark.parametrize("last", [1, 3])
+def test_the_encoder_goes_on_with_what_was_joined(fusion, last):
+    model = small(MODALITIES, fusion=fusion, exchange_stages=(last,))
+    rows = {
+        stage: model.get_layer(f"stage{stage}_block1_norm2").gamma.shape[0]
+        for stage in (1, 2, 3, 4)
+    }
+    assert rows == {stage: 3 if stage <= last else 1 for stage in rows}
+    assert list(model.output) == ["ensemble"]
+    inputs = images(model)
+    before = predict(model, inputs)["ensemble"]
+    for modality in MODALITIES:
+        changed = {**inputs, modality: inputs[modality][::-1].copy()}
+        after = predict(model, changed)["ensemble"]
+        assert np.abs(after - before).max() > 1e-3 * np.abs(before).max()
+
+
+@joining
+def test_only_the_last_stage_counts_where_branches_are_joined(fusion):
+    some = small(fusion=fusion, exchange_stages=(1, 3)).to_json()
+    assert some == small(fusion=fusion, exchange_stages=(1, 2, 3)).to_json()
+    late = small(fusion=fusion, exchange_stages=(4,)).to_json()
+    assert late == small(fusion=fusion).to_json()
 
 
 def test_only_second_norms_of_the_chosen_stages_exchange():
@@ -287,6 +438,7 @@ def test_records_name_the_arguments_that_matter(fusion):
         "l1": 0.1,
         "penalized_only": True,
         "gate_ratio": 2,
+        "alignment": 0.7,
     }
     usual = small(fusion=fusion).to_json()
     matter = {
@@ -325,9 +477,14 @@ def test_a_saved_model_loads_and_gives_the_same_numbers(rng, tmp_path, fusion):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"fusion": "mix"}, "one of exchange, none, concat, sum, squeeze_exc"),
+        ({"fusion": "mix"}, "one of exchange, none, concat, sum, average, "),
         ({"exchange_stages": (0, 1)}, "must be among 1, 2, 3, 4"),
         ({"blocks": (1, 1, 1)}, "must be among 1, 2, 3, as"),
+        (
+            {"fusion": "sum", "exchange_stages": ()},
+            "must hold one or more of 1, 2, 3, 4",
+        ),
+        ({"fusion": "align", "alignment": -1}, "`alignment` must be at least"),
         ({"stride_on": "5x5"}, '"3x3" or "1x1"'),
         ({"modalities": ()}, "one or more different names"),
         ({"modalities": ("rgb", "rgb")}, "one or more different names"),

@@ -10,8 +10,15 @@ from tuning.objective import Objective
 # Name, kind, range or choices, default and what it depends on, of every
 # parameter: who changes a space changes this on purpose.
 EXCHANGE = {"fusion": ["exchange"]}
-GATES = {"fusion": ["squeeze_excite"]}
-GATED = {"fusion": ["exchange", "squeeze_excite"]}
+JOINING = {
+    "fusion": ["concat", "sum", "average", "gated_sum", "self_attention"]
+}
+GATES = {"fusion": ["self_attention", "squeeze_excite", "self_squeeze_excite"]}
+GATED = {
+    "fusion": ["exchange", "squeeze_excite", "self_squeeze_excite", "film"]
+    + ["align"]
+}
+ALIGNED = {"fusion": ["align"]}
 PLAIN = {"architecture": ["plain"]}
 RESNET = {"architecture": ["squeeze_excite_resnet"]}
 SPACES = {
@@ -22,7 +29,7 @@ SPACES = {
             (
                 "fusion",
                 "Choice",
-                ["exchange", "none", "concat", "sum", "squeeze_excite"],
+                ["exchange", "none", *JOINING["fusion"], *GATED["fusion"][1:]],
                 "exchange",
                 {},
             ),
@@ -30,9 +37,11 @@ SPACES = {
             ("stage_2", "Boolean", [False, True], True, GATED),
             ("stage_3", "Boolean", [False, True], True, GATED),
             ("stage_4", "Boolean", [False, True], True, GATED),
+            ("joined_behind", "Int", (1, 4), 4, JOINING),
             ("threshold", "Float", (1e-3, 0.2), 0.02, EXCHANGE),
             ("l1_times_rate", "Float", (4e-8, 4e-6), 4e-7, EXCHANGE),
             ("gate_ratio", "Choice", [2, 4, 8, 16], 16, GATES),
+            ("alignment", "Float", (1e-3, 10), 0.1, ALIGNED),
         ],
     ),
     "image_classification": (
@@ -160,6 +169,10 @@ def test_segmentation_turns_stages_and_shrinkage_into_settings():
     assert concat == dataclasses.replace(
         start, fusion="concat", learning_rate=2e-3
     )
+    early = loaded.changed(
+        values | {"fusion": "concat", "joined_behind": 1}, start
+    )
+    assert early.exchange_stages == (1,)
 
 
 def test_values_without_effect_are_left_out_of_a_trial(file):
