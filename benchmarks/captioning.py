@@ -4,10 +4,10 @@
         --config.backbone squeezenet --config.encoder-weights FILE
 
 Every row is trained on the same captions with the same settings, and measured
-on the validation part, on which nothing is chosen. With `--choosing 0.1` the
-captions of a tenth of the training images are kept apart, the same for every
-row and seed, and each training ends with the weights that had the lowest
-perplexity on them; without, with those of the last epoch. Features are made
+on the validation part, on which nothing is chosen. With `--lengths 8 12 20 40`
+a row's epochs are those of the training, of so many, after which the captions
+of a part of the training images, left out of it, have the lowest perplexity;
+each seed then trains on all for as long. Features are made
 once. `other images` trains `mlbl_b` on images that are dealt out at random:
 what its weights alone are worth. `bag of words` is a linear map from features
 to words that are there or not.
@@ -50,8 +50,9 @@ ROWS = (
 # Changes that a model needs beside the common settings.
 RATES = {"lstm": 2e-3, "transformer": 1e-3}
 BAG_EPOCHS = 20
-# Epochs without a better perplexity after which a training ends.
-PATIENCE = 8
+# Every so many images of the training part are those on which epochs are
+# chosen.
+EVERY = 6
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,8 +65,8 @@ class Comparison:
     """Seeds over which mean and deviation are taken."""
     config: Config = Config(length=32, min_count=5)
     """Settings of every row."""
-    choosing: float = 0.0
-    """Share of the training images on whose captions the epoch is chosen."""
+    lengths: tuple[int, ...] = ()
+    """Epochs of which each row takes the best. Empty: those of the settings."""
     common_rate: bool = False
     """Take the learning rate of the settings for LSTM and Transformer too."""
     kept: str | None = None
@@ -140,41 +141,52 @@ def result_of(
     if row == RANDOM:
         rng = np.random.default_rng(seed)
         train, held_out = dealt_out(train, rng), dealt_out(held_out, rng)
-    network = build_model(config)
-    chosen, apart = [], None
-    if comparison.choosing:
-        train, apart = parted(train, comparison.choosing)
-        chosen.append(
-            keras.callbacks.EarlyStopping(
-                patience=PATIENCE, restore_best_weights=True
-            )
+    if comparison.lengths:
+        config = dataclasses.replace(
+            config, epochs=best_length(train, config, comparison.lengths)
         )
-        apart = batches.evaluation(apart)
+    network = trained(train, config)
+    result = measure(network, batches.evaluation(held_out), config)
+    return result | {"epochs": config.epochs}
+
+
+def trained(train: Examples, config: Config) -> keras.Model:
+    keras.utils.set_random_seed(config.seed)
+    network = build_model(config)
     fit(
         network,
         batches.training(train, config, 0),
         config.epochs,
-        [*callbacks(config, None, Path()), *chosen],
-        apart,
+        callbacks(config, None, Path()),
     )
-    result = measure(network, batches.evaluation(held_out), config)
-    if chosen:
-        result["epochs"] = chosen[0].best_epoch + 1
-    return result
+    return network
 
 
-def parted(examples: Examples, share: float) -> tuple[Examples, Examples]:
-    """The captions of most images, and of a share of them."""
-    count = len(examples.images)
-    apart = np.zeros(count, bool)
-    apart[:: max(2, round(1 / share))] = True
-    of_apart = apart[examples.image_of]
-    return tuple(
+def best_length(
+    train: Examples, config: Config, lengths: tuple[int, ...]
+) -> int:
+    """The epochs with the lowest perplexity on images that are left out."""
+    rest, apart = parted(train, EVERY)
+
+    def perplexity(epochs: int) -> float:
+        changed = dataclasses.replace(config, epochs=epochs, measured=0)
+        network = trained(rest, changed)
+        found = measure(network, batches.evaluation(apart), changed)
+        return found["perplexity"]
+
+    return min(lengths, key=perplexity)
+
+
+def parted(examples: Examples, every: int) -> tuple[Examples, Examples]:
+    """The captions of most images, and those of every so many."""
+    apart = examples.image_of % every == 0
+    rest, left_out = (
         examples._replace(
             image_of=examples.image_of[chosen], words=examples.words[chosen]
         )
-        for chosen in (~of_apart, of_apart)
+        for chosen in (~apart, apart)
     )
+    return rest, left_out
 
 
 def dealt_out(examples: Examples, rng: np.random.Generator) -> Examples:
@@ -292,8 +304,7 @@ def note(source: sources.Source, comparison: Comparison) -> str:
         f"{len(parts['validation'].captions):,} of "
         f"{parts['validation'].count:,} to measure; {len(config.words):,} "
         f"words. Images: {config.backbone}, {config.image_side} pixels a side. "
-        f"{config.epochs} epochs{_choice(comparison)}, batch "
-        f"{config.batch_size}, seeds "
+        f"{_epochs(comparison)}, batch {config.batch_size}, seeds "
         f"{', '.join(map(str, comparison.seeds))}; texts and searches among "
         f"the first {config.measured} images. Perplexity counts all words and "
         "the end. Shares in per cent, mean and deviation over seeds; seconds "
@@ -301,12 +312,12 @@ def note(source: sources.Source, comparison: Comparison) -> str:
     )
 
 
-def _choice(comparison: Comparison) -> str:
-    if not comparison.choosing:
-        return ""
+def _epochs(comparison: Comparison) -> str:
+    if not comparison.lengths:
+        return f"{comparison.config.epochs} epochs"
     return (
-        " at most, the best on the captions of "
-        f"{comparison.choosing:.0%} of the training images"
+        f"Epochs: the best of {', '.join(map(str, comparison.lengths))} on "
+        f"the captions of every {EVERY}th training image"
     )
 
 
