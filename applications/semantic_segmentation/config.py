@@ -51,7 +51,7 @@ class Config(settings.Settings):
         BRANCH_FUSIONS,
         "How the modalities are fused; one modality has no other.",
     ) = "exchange"
-    exchange_stages: settings.Numbers = (1, 2, 3, 4)
+    fusion_stages: settings.Numbers = (1, 2, 3, 4)
     """Stages of the encoder in which channels are exchanged, or behind which
     modalities are fused; what joins them leaves one behind the last."""
     threshold: settings.NonNegative = 0.02
@@ -154,15 +154,15 @@ class Config(settings.Settings):
                 "encoder_weights are for --pretrained imagenet; received "
                 f"--pretrained {self.pretrained}"
             )
-        if max(self.exchange_stages, default=0) > len(self.blocks):
+        if max(self.fusion_stages, default=0) > len(self.blocks):
             raise ValueError(
-                "exchange_stages must be numbers from 1 to "
+                "fusion_stages must be numbers from 1 to "
                 f"{len(self.blocks)}, the stages of blocks; received "
-                f"{self.exchange_stages}"
+                f"{self.fusion_stages}"
             )
-        if BRANCH_FUSIONS[self.fusion].joins and not self.exchange_stages:
+        if BRANCH_FUSIONS[self.fusion].joins and not self.fusion_stages:
             raise ValueError(
-                "exchange_stages must hold a stage, as the fusion "
+                "fusion_stages must hold a stage, as the fusion "
                 f"{self.fusion} joins the modalities behind the last of them; "
                 "received none"
             )

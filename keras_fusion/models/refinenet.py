@@ -31,7 +31,7 @@ def refinenet(
     num_classes: int = 40,
     image_shape: Shape = (None, None, 3),
     fusion: str = "exchange",
-    exchange_stages: Collection[int] = (1, 2, 3, 4),
+    fusion_stages: Collection[int] = (1, 2, 3, 4),
     threshold: float = 0.02,
     l1: float = 6e-4,
     penalized_only: bool = False,
@@ -65,11 +65,11 @@ def refinenet(
 
     `fusion` is the name of one of `keras_fusion.models.BRANCH_FUSIONS`, where
     each has a description. Exchange is that of the 3x3 convolutions of every
-    bottleneck in `exchange_stages`, with an L1 penalty on their scales; gates
-    and losses stand behind each of the `exchange_stages`. A fusion that joins
+    bottleneck in `fusion_stages`, with an L1 penalty on their scales; gates
+    and losses stand behind each of the `fusion_stages`. A fusion that joins
     the branches leaves as many channels as one of them has, for one pass of
     the decoder, and `"ensemble"` as the only output. It joins the maps of
-    every stage for the decoder; behind the last of the `exchange_stages` the
+    every stage for the decoder; behind the last of the `fusion_stages` the
     encoder goes on with what was joined. So `(1,)` is an early fusion, `(2,)`
     one in the middle, and the default a late one.
 
@@ -93,7 +93,7 @@ def refinenet(
             dimension; only the channels must be known. Tile a map of one
             channel to those of the others: the first convolution is shared.
         fusion: Name of one of `keras_fusion.models.BRANCH_FUSIONS`.
-        exchange_stages: Numbers from 1 of the encoder's stages in which
+        fusion_stages: Numbers from 1 of the encoder's stages in which
             branches exchange channels, or behind which they are fused. One
             or more if the fusion joins them.
         threshold: Float, scale under which a channel is exchanged.
@@ -106,7 +106,7 @@ def refinenet(
             units: those of all branches in `"squeeze_excite"` and
             `"self_attention"`, of one in `"self_squeeze_excite"`.
         alignment: Float, at least 0. Weight of the loss of `"align"`, which
-            is added once for each of the `exchange_stages`.
+            is added once for each of the `fusion_stages`.
         gamma_initializer: Initializer of the scales behind all 3x3
             convolutions, whatever the `fusion`. In a short training from
             random weights a penalty cannot move scales from 1 to 0: start
@@ -144,7 +144,7 @@ def refinenet(
         A functional `keras.Model`.
 
     Raises:
-        ValueError: If `modalities`, `fusion`, `exchange_stages`,
+        ValueError: If `modalities`, `fusion`, `fusion_stages`,
             `stride_on` or `decoder` is not one of the above.
 
     Example:
@@ -173,7 +173,7 @@ def refinenet(
     check_modalities(modalities)
     check_fusion(
         fusion,
-        exchange_stages,
+        fusion_stages,
         range(1, len(blocks) + 1),
         f"as `blocks` has {len(blocks)} stages",
     )
@@ -195,10 +195,8 @@ def refinenet(
         "l1": l1,
         "penalized_only": penalized_only,
     }
-    fusion_settings = BranchFusionSettings(
-        exchange_stages, gate_ratio, alignment
-    )
-    exchanging = exchange_stages if branch_fusion.exchanges else ()
+    fusion_settings = BranchFusionSettings(fusion_stages, gate_ratio, alignment)
+    exchanging = fusion_stages if branch_fusion.exchanges else ()
     inputs = {
         modality: keras.Input(image_shape, name=modality)
         for modality in modalities
