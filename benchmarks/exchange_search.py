@@ -38,7 +38,7 @@ STAGES = (1, 2, 3, 4)
 def space(hp):
     stages = [hp.Boolean(f"stage_{n}", default=True) for n in STAGES]
     return {
-        "exchange_stages": tuple(
+        "fusion_stages": tuple(
             n for n, used in zip(STAGES, stages, strict=True) if used
         ),
         "threshold": hp.Float(
@@ -67,7 +67,7 @@ def main(benchmark: Benchmark) -> None:
     trials = results.ranked(search, results.read(search))
     best = search.config(trials[0].name, trials[0].values)
     published = dataclasses.replace(
-        benchmark.config, exchange_stages=STAGES, threshold=0.02
+        benchmark.config, fusion_stages=STAGES, threshold=0.02
     )
     rows = [
         trained(benchmark, label, config)
@@ -92,7 +92,7 @@ def trained(benchmark: Benchmark, label: str, config: Config) -> list[str]:
     shares = [statistics.mean(m["exchanged_share"].values()) for m in metrics]
     return [
         f"{label}, seeds {seeds}",
-        stages(config.exchange_stages),
+        stages(config.fusion_stages),
         f"{config.threshold:.3g}",
         percent([m["mean_iou"]["ensemble"] for m in metrics]),
         percent(shares),
@@ -113,7 +113,7 @@ def write(search, benchmark: Benchmark, trials: list, rows: list) -> None:
         rows.append(
             [
                 f"trial {trial.name}",
-                stages(changed.exchange_stages),
+                stages(changed.fusion_stages),
                 f"{changed.threshold:.3g}",
                 f"{100 * trial.score:.1f}",
                 f"{100 * share:.1f}",

@@ -51,7 +51,7 @@ class Config(settings.Settings):
         BRANCH_FUSIONS,
         "How the modalities are fused; one modality has no other.",
     ) = "exchange"
-    exchange_stages: settings.Numbers = (1, 2, 3, 4)
+    fusion_stages: settings.Numbers = (1, 2, 3, 4)
     """Stages of the encoder in which channels are exchanged, or behind which
     modalities are fused; what joins them leaves one behind the last."""
     threshold: settings.NonNegative = 0.02
@@ -60,6 +60,14 @@ class Config(settings.Settings):
     """Weight of the L1 penalty on the scales that may die."""
     penalized_only: bool = False
     """Exchange only channels that are under the penalty."""
+    minimum_kept: settings.Share = 0.0
+    """Share of its channels, the strongest, that a modality keeps in any case;
+    with a threshold above all scales the rest is exchanged, as by a quantile."""
+    begin_step: settings.NonNegativeInt = 0
+    """Steps of training before which nothing is exchanged."""
+    shrinkage: settings.NonNegative = 0.0
+    """What a penalized scale loses with every step, down to exactly 0: a
+    proximal step, beside --l1 or, with --l1 0, in place of it."""
     gate_ratio: settings.Count = 16
     """Channels that a gate sees for each of its hidden units."""
     alignment: settings.NonNegative = 0.1
@@ -155,15 +163,15 @@ class Config(settings.Settings):
                 "encoder_weights are for --pretrained imagenet; received "
                 f"--pretrained {self.pretrained}"
             )
-        if max(self.exchange_stages, default=0) > len(self.blocks):
+        if max(self.fusion_stages, default=0) > len(self.blocks):
             raise ValueError(
-                "exchange_stages must be numbers from 1 to "
+                "fusion_stages must be numbers from 1 to "
                 f"{len(self.blocks)}, the stages of blocks; received "
-                f"{self.exchange_stages}"
+                f"{self.fusion_stages}"
             )
-        if BRANCH_FUSIONS[self.fusion].joins and not self.exchange_stages:
+        if BRANCH_FUSIONS[self.fusion].joins and not self.fusion_stages:
             raise ValueError(
-                "exchange_stages must hold a stage, as the fusion "
+                "fusion_stages must hold a stage, as the fusion "
                 f"{self.fusion} joins the modalities behind the last of them; "
                 "received none"
             )

@@ -10,7 +10,7 @@ JOINING = [fusion.name for fusion in BRANCH_FUSIONS.values() if fusion.joins]
 def space(hp):
     rate = hp.Float("learning_rate", 3e-4, 3e-3, sampling="log", default=1e-3)
     fusion = hp.Choice("fusion", list(BRANCH_FUSIONS), default="exchange")
-    apart = [f for f in with_argument("exchange_stages") if f not in JOINING]
+    apart = [f for f in with_argument("fusion_stages") if f not in JOINING]
     with hp.conditional_scope("fusion", apart):
         stages = [hp.Boolean(f"stage_{n}", default=True) for n in range(1, 5)]
     with hp.conditional_scope("fusion", JOINING):
@@ -34,7 +34,7 @@ def space(hp):
     return {
         "learning_rate": rate,
         "fusion": fusion,
-        "exchange_stages": chosen,
+        "fusion_stages": chosen,
         "threshold": threshold,
         "gate_ratio": ratio,
         "alignment": alignment,

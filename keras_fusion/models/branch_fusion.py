@@ -98,7 +98,15 @@ BRANCH_FUSIONS: dict[str, BranchFusion] = {
             "weak channels of a branch are replaced by those of the others",
             separate,
             exchanges=True,
-            arguments=("exchange_stages", "threshold", "l1", "penalized_only"),
+            arguments=(
+                "fusion_stages",
+                "threshold",
+                "l1",
+                "penalized_only",
+                "minimum_kept",
+                "begin_step",
+                "shrinkage",
+            ),
         ),
         NO_FUSION,
         BranchFusion(
@@ -106,59 +114,59 @@ BRANCH_FUSIONS: dict[str, BranchFusion] = {
             "maps of a stage are concatenated and reduced by a 1x1 convolution",
             concatenation,
             joins=True,
-            arguments=("exchange_stages",),
+            arguments=("fusion_stages",),
         ),
         BranchFusion(
             "sum",
             "maps of a stage are added",
             addition,
             joins=True,
-            arguments=("exchange_stages",),
+            arguments=("fusion_stages",),
         ),
         BranchFusion(
             "average",
             "maps of a stage are averaged",
             average,
             joins=True,
-            arguments=("exchange_stages",),
+            arguments=("fusion_stages",),
         ),
         BranchFusion(
             "gated_sum",
             "maps of a stage are added, each gated pixel by pixel by all",
             gated_sum,
             joins=True,
-            arguments=("exchange_stages",),
+            arguments=("fusion_stages",),
         ),
         BranchFusion(
             "self_attention",
             "maps are concatenated, gated by 3x3 convolutions, reduced",
             self_attention,
             joins=True,
-            arguments=("exchange_stages", "gate_ratio"),
+            arguments=("fusion_stages", "gate_ratio"),
         ),
         BranchFusion(
             "squeeze_excite",
             "channels of every branch are gated by all branches",
             squeeze_excite_gates,
-            arguments=("exchange_stages", "gate_ratio"),
+            arguments=("fusion_stages", "gate_ratio"),
         ),
         BranchFusion(
             "self_squeeze_excite",
             "channels of every branch are gated by itself",
             self_squeeze_excite_gates,
-            arguments=("exchange_stages", "gate_ratio"),
+            arguments=("fusion_stages", "gate_ratio"),
         ),
         BranchFusion(
             "film",
             "channels of every branch are scaled and shifted by the others",
             modulation,
-            arguments=("exchange_stages",),
+            arguments=("fusion_stages",),
         ),
         BranchFusion(
             "align",
             "branches stay separate, with a loss on how far they differ",
             alignment,
-            arguments=("exchange_stages", "alignment"),
+            arguments=("fusion_stages", "alignment"),
         ),
     )
 }
@@ -172,12 +180,12 @@ def check_fusion(
     names = ", ".join(map(str, possible)) or "none"
     if not set(stages) <= set(possible):
         raise ValueError(
-            f"`exchange_stages` must be among {names}, {why}. "
-            f"Received: exchange_stages={stages}"
+            f"`fusion_stages` must be among {names}, {why}. "
+            f"Received: fusion_stages={stages}"
         )
     if BRANCH_FUSIONS[fusion].joins and not stages:
         raise ValueError(
-            f"`exchange_stages` must hold one or more of {names}, as "
+            f"`fusion_stages` must hold one or more of {names}, as "
             f'"{fusion}" joins the branches behind the last of them. '
-            f"Received: exchange_stages={stages}"
+            f"Received: fusion_stages={stages}"
         )

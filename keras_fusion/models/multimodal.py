@@ -33,6 +33,9 @@ def multimodal(
     threshold: float = 0.02,
     l1: float = 0.0,
     penalized_only: bool = False,
+    minimum_kept: float = 0.0,
+    begin_step: int = 0,
+    shrinkage: float = 0.0,
     gate_ratio: int = 16,
     alignment: float = 0.1,
     name: str | None = None,
@@ -75,6 +78,11 @@ def multimodal(
             that exchange.
         penalized_only: Boolean, whether only channels under the penalty may
             be exchanged.
+        minimum_kept: Float, share of its channels that each modality keeps
+            in any case.
+        begin_step: Integer, training steps before which nothing is exchanged.
+        shrinkage: Float, what a penalized scale loses with every update, down
+            to exactly 0.
         gate_ratio: Integer, channels that a gate sees for each of its hidden
             units.
         alignment: Float, at least 0. Weight of the loss of `"align"`, which
@@ -127,6 +135,9 @@ def multimodal(
             "threshold": threshold,
             "l1": l1,
             "penalized_only": penalized_only,
+            "minimum_kept": minimum_kept,
+            "begin_step": begin_step,
+            "shrinkage": shrinkage,
         },
         exchanging=places if record.exchanges else (),
         fuse={}

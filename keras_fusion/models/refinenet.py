@@ -31,10 +31,13 @@ def refinenet(
     num_classes: int = 40,
     image_shape: Shape = (None, None, 3),
     fusion: str = "exchange",
-    exchange_stages: Collection[int] = (1, 2, 3, 4),
+    fusion_stages: Collection[int] = (1, 2, 3, 4),
     threshold: float = 0.02,
     l1: float = 6e-4,
     penalized_only: bool = False,
+    minimum_kept: float = 0.0,
+    begin_step: int = 0,
+    shrinkage: float = 0.0,
     gate_ratio: int = 16,
     alignment: float = 0.1,
     gamma_initializer: str | keras.initializers.Initializer = "ones",
@@ -65,11 +68,11 @@ def refinenet(
 
     `fusion` is the name of one of `keras_fusion.models.BRANCH_FUSIONS`, where
     each has a description. Exchange is that of the 3x3 convolutions of every
-    bottleneck in `exchange_stages`, with an L1 penalty on their scales; gates
-    and losses stand behind each of the `exchange_stages`. A fusion that joins
+    bottleneck in `fusion_stages`, with an L1 penalty on their scales; gates
+    and losses stand behind each of the `fusion_stages`. A fusion that joins
     the branches leaves as many channels as one of them has, for one pass of
     the decoder, and `"ensemble"` as the only output. It joins the maps of
-    every stage for the decoder; behind the last of the `exchange_stages` the
+    every stage for the decoder; behind the last of the `fusion_stages` the
     encoder goes on with what was joined. So `(1,)` is an early fusion, `(2,)`
     one in the middle, and the default a late one.
 
@@ -93,7 +96,7 @@ def refinenet(
             dimension; only the channels must be known. Tile a map of one
             channel to those of the others: the first convolution is shared.
         fusion: Name of one of `keras_fusion.models.BRANCH_FUSIONS`.
-        exchange_stages: Numbers from 1 of the encoder's stages in which
+        fusion_stages: Numbers from 1 of the encoder's stages in which
             branches exchange channels, or behind which they are fused. One
             or more if the fusion joins them.
         threshold: Float, scale under which a channel is exchanged.
@@ -102,11 +105,16 @@ def refinenet(
             the outputs, `6e-4` in all for two modalities.
         penalized_only: Boolean, whether only channels under the penalty may
             be exchanged.
+        minimum_kept: Float, share of its channels that each modality keeps
+            in any case.
+        begin_step: Integer, training steps before which nothing is exchanged.
+        shrinkage: Float, what a penalized scale loses with every update, down
+            to exactly 0.
         gate_ratio: Integer, channels that a gate sees for each of its hidden
             units: those of all branches in `"squeeze_excite"` and
             `"self_attention"`, of one in `"self_squeeze_excite"`.
         alignment: Float, at least 0. Weight of the loss of `"align"`, which
-            is added once for each of the `exchange_stages`.
+            is added once for each of the `fusion_stages`.
         gamma_initializer: Initializer of the scales behind all 3x3
             convolutions, whatever the `fusion`. In a short training from
             random weights a penalty cannot move scales from 1 to 0: start
@@ -144,7 +152,7 @@ def refinenet(
         A functional `keras.Model`.
 
     Raises:
-        ValueError: If `modalities`, `fusion`, `exchange_stages`,
+        ValueError: If `modalities`, `fusion`, `fusion_stages`,
             `stride_on` or `decoder` is not one of the above.
 
     Example:
@@ -173,7 +181,7 @@ def refinenet(
     check_modalities(modalities)
     check_fusion(
         fusion,
-        exchange_stages,
+        fusion_stages,
         range(1, len(blocks) + 1),
         f"as `blocks` has {len(blocks)} stages",
     )
@@ -194,11 +202,12 @@ def refinenet(
         "threshold": threshold,
         "l1": l1,
         "penalized_only": penalized_only,
+        "minimum_kept": minimum_kept,
+        "begin_step": begin_step,
+        "shrinkage": shrinkage,
     }
-    fusion_settings = BranchFusionSettings(
-        exchange_stages, gate_ratio, alignment
-    )
-    exchanging = exchange_stages if branch_fusion.exchanges else ()
+    fusion_settings = BranchFusionSettings(fusion_stages, gate_ratio, alignment)
+    exchanging = fusion_stages if branch_fusion.exchanges else ()
     inputs = {
         modality: keras.Input(image_shape, name=modality)
         for modality in modalities

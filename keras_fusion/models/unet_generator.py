@@ -31,10 +31,13 @@ def unet_generator(
     image_shape: Shape = (256, 256, 3),
     target_channels: int = 3,
     fusion: str = "exchange",
-    exchange_stages: Collection[int] | None = None,
+    fusion_stages: Collection[int] | None = None,
     threshold: float = 0.01,
     l1: float = 1e-3,
     penalized_only: bool = False,
+    minimum_kept: float = 0.0,
+    begin_step: int = 0,
+    shrinkage: float = 0.0,
     gate_ratio: int = 16,
     alignment: float = 0.1,
     gamma_initializer: str | keras.initializers.Initializer = "ones",
@@ -61,7 +64,7 @@ def unet_generator(
     whose loss trains these weights only. With one modality, and with a
     fusion that joins the branches, outputs are those of `refinenet`.
 
-    Exchange is that of the blocks in `exchange_stages`, with an L1 penalty
+    Exchange is that of the blocks in `fusion_stages`, with an L1 penalty
     on their scales. The defaults are the published network with 54,429,317
     trainable weights for two modalities and 54,419,460 for one; each further
     one adds twice the channels of all normalizations, plus 1. The released
@@ -83,7 +86,7 @@ def unet_generator(
             is shared.
         target_channels: Integer, channels of the image that is made.
         fusion: Name of one of `keras_fusion.models.BRANCH_FUSIONS`.
-        exchange_stages: Numbers from 1 of the encoder's blocks in which
+        fusion_stages: Numbers from 1 of the encoder's blocks in which
             branches exchange channels, or behind which they are fused, as in
             `refinenet`. `None`, the default, is all of them; for exchange,
             all that have a normalization, `2` to `depth - 1`.
@@ -92,11 +95,16 @@ def unet_generator(
             to the loss once.
         penalized_only: Boolean, whether only channels under the penalty may
             be exchanged.
+        minimum_kept: Float, share of its channels that each modality keeps
+            in any case.
+        begin_step: Integer, training steps before which nothing is exchanged.
+        shrinkage: Float, what a penalized scale loses with every update, down
+            to exactly 0.
         gate_ratio: Integer, channels that a gate sees for each of its hidden
             units: those of all branches in `"squeeze_excite"` and
             `"self_attention"`, of one in `"self_squeeze_excite"`.
         alignment: Float, at least 0. Weight of the loss of `"align"`, which
-            is added once for each of the `exchange_stages`.
+            is added once for each of the `fusion_stages`.
         gamma_initializer: Initializer of the scales of all normalizations.
             The published training ran on a PyTorch that drew them evenly from
             0 to 1, `keras.initializers.RandomUniform(0, 1)`, while others
@@ -116,7 +124,7 @@ def unet_generator(
 
     Raises:
         ValueError: If `modalities`, `image_shape`, `fusion`,
-            `exchange_stages` or `depth` is not one of the above.
+            `fusion_stages` or `depth` is not one of the above.
 
     Example:
 
@@ -143,7 +151,7 @@ def unet_generator(
     check_sides(image_shape, depth)
     alone = len(modalities) == 1
     possible = blocks_that_fuse(fusion, depth)
-    stages = possible if exchange_stages is None else exchange_stages
+    stages = possible if fusion_stages is None else fusion_stages
     check_fusion(
         fusion, stages, possible, f"the blocks that fuse with `depth={depth}`"
     )
@@ -155,6 +163,9 @@ def unet_generator(
         threshold=threshold,
         l1=l1,
         penalized_only=penalized_only,
+        minimum_kept=minimum_kept,
+        begin_step=begin_step,
+        shrinkage=shrinkage,
     )
     without = idle_norm if unused_norms else no_norm
     inner = range(2, depth)

@@ -17,7 +17,7 @@ def small(modalities=("rgb", "depth"), **kwargs):
         "decoder_width": 5,
         "dropout": 0.0,
         "fusion": "none",
-        "exchange_stages": (1, 2, 3),
+        "fusion_stages": (1, 2, 3),
     }
     return refinenet(modalities, **{**settings, **kwargs})
 

@@ -225,7 +225,7 @@ def changes_rgb(model):
 
 @pytest.mark.parametrize("stage", [1, 2, 3, 4])
 def test_a_scale_under_the_threshold_couples_the_branches(stage):
-    model = small(fusion="exchange", exchange_stages=(stage,))
+    model = small(fusion="exchange", fusion_stages=(stage,))
     assert not changes_rgb(model)
     gamma = model.get_layer(f"stage{stage}_block1_norm2").gamma
     gamma.assign(np.where(np.arange(gamma.shape[1]) == 1, 0.019, gamma))
@@ -243,8 +243,8 @@ def test_without_exchange_no_scale_couples_the_branches():
 @pytest.mark.parametrize("fusion", ["squeeze_excite", "film"])
 @pytest.mark.parametrize("stage", [1, 4])
 def test_the_branches_are_coupled_in_their_stages_only(fusion, stage):
-    assert changes_rgb(small(fusion=fusion, exchange_stages=(stage,)))
-    assert not changes_rgb(small(fusion=fusion, exchange_stages=()))
+    assert changes_rgb(small(fusion=fusion, fusion_stages=(stage,)))
+    assert not changes_rgb(small(fusion=fusion, fusion_stages=()))
 
 
 @pytest.mark.parametrize("fusion", ["self_squeeze_excite", "align"])
@@ -325,7 +325,7 @@ def test_a_branch_is_modulated_by_the_means_of_all_others():
 
 
 def test_gates_of_a_branch_see_itself():
-    model = small(fusion="self_squeeze_excite", exchange_stages=(4,))
+    model = small(fusion="self_squeeze_excite", fusion_stages=(4,))
     gates = [model.get_layer(f"stage4_gates{number}") for number in (1, 2)]
     assert gates[0].squeeze is not gates[1].squeeze
     for gate in gates:
@@ -338,7 +338,7 @@ def test_gates_of_a_branch_see_itself():
 
 def test_alignment_is_the_discrepancy_of_the_means_of_all_pairs():
     model = small(
-        MODALITIES, fusion="align", exchange_stages=(2, 3), alignment=0.3
+        MODALITIES, fusion="align", fusion_stages=(2, 3), alignment=0.3
     )
     inputs = images(model)
     layers = [model.get_layer(f"stage{stage}_alignment") for stage in (2, 3)]
@@ -371,7 +371,7 @@ joining = pytest.mark.parametrize(
 @joining
 @pytest.mark.parametrize("last", [1, 3])
 def test_the_encoder_goes_on_with_what_was_joined(fusion, last):
-    model = small(MODALITIES, fusion=fusion, exchange_stages=(last,))
+    model = small(MODALITIES, fusion=fusion, fusion_stages=(last,))
     rows = {
         stage: model.get_layer(f"stage{stage}_block1_norm2").gamma.shape[0]
         for stage in (1, 2, 3, 4)
@@ -388,14 +388,14 @@ def test_the_encoder_goes_on_with_what_was_joined(fusion, last):
 
 @joining
 def test_only_the_last_stage_counts_where_branches_are_joined(fusion):
-    some = small(fusion=fusion, exchange_stages=(1, 3)).to_json()
-    assert some == small(fusion=fusion, exchange_stages=(1, 2, 3)).to_json()
-    late = small(fusion=fusion, exchange_stages=(4,)).to_json()
+    some = small(fusion=fusion, fusion_stages=(1, 3)).to_json()
+    assert some == small(fusion=fusion, fusion_stages=(1, 2, 3)).to_json()
+    late = small(fusion=fusion, fusion_stages=(4,)).to_json()
     assert late == small(fusion=fusion).to_json()
 
 
 def test_only_second_norms_of_the_chosen_stages_exchange():
-    model = small(blocks=(2, 1, 2, 1), exchange_stages=(1, 3), threshold=0.05)
+    model = small(blocks=(2, 1, 2, 1), fusion_stages=(1, 3), threshold=0.05)
     thresholds = {x.name: x.threshold for x in exchanges(model).values()}
     assert {name for name, x in thresholds.items() if x == 0.05} == {
         "stage1_block1_norm2",
@@ -433,10 +433,13 @@ def test_records_tell_what_a_fusion_does(fusion):
 @every_fusion
 def test_records_name_the_arguments_that_matter(fusion):
     others = {
-        "exchange_stages": (2,),
+        "fusion_stages": (2,),
         "threshold": 0.5,
         "l1": 0.1,
         "penalized_only": True,
+        "minimum_kept": 0.5,
+        "begin_step": 9,
+        "shrinkage": 1e-4,
         "gate_ratio": 2,
         "alignment": 0.7,
     }
@@ -478,10 +481,10 @@ def test_a_saved_model_loads_and_gives_the_same_numbers(rng, tmp_path, fusion):
     ("arguments", "message"),
     [
         ({"fusion": "mix"}, "one of exchange, none, concat, sum, average, "),
-        ({"exchange_stages": (0, 1)}, "must be among 1, 2, 3, 4"),
+        ({"fusion_stages": (0, 1)}, "must be among 1, 2, 3, 4"),
         ({"blocks": (1, 1, 1)}, "must be among 1, 2, 3, as"),
         (
-            {"fusion": "sum", "exchange_stages": ()},
+            {"fusion": "sum", "fusion_stages": ()},
             "must hold one or more of 1, 2, 3, 4",
         ),
         ({"fusion": "align", "alignment": -1}, "`alignment` must be at least"),

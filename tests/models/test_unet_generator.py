@@ -195,7 +195,7 @@ def test_every_modality_changes_the_ensemble(fusion):
     "fusion", [name for name, x in BRANCH_FUSIONS.items() if x.joins]
 )
 def test_the_encoder_goes_on_with_what_was_joined(fusion):
-    model = small(MODALITIES, fusion=fusion, exchange_stages=(2,))
+    model = small(MODALITIES, fusion=fusion, fusion_stages=(2,))
     rows = [x.gamma.shape[0] for x in exchanges(model).values()]
     # Block 2, then block 3 and the decoder.
     assert rows == [3, 1, 1, 1, 1]
@@ -204,7 +204,7 @@ def test_the_encoder_goes_on_with_what_was_joined(fusion):
 
 @pytest.mark.parametrize("block", [2, 3])
 def test_a_scale_under_the_threshold_couples_the_branches(block):
-    model = small(exchange_stages=(block,))
+    model = small(fusion_stages=(block,))
     inputs = images(model)
     inputs["shading"] = inputs["shading"][[0, 0]]
     first, second = predict(model, inputs)["shading"]
@@ -297,13 +297,13 @@ def test_a_saved_model_loads_and_gives_the_same_numbers(rng, tmp_path, fusion):
     ("arguments", "message"),
     [
         ({"fusion": "mix"}, "must be one of exchange, none, concat"),
-        ({"exchange_stages": (1, 2)}, "must be among 2, 3, the blocks"),
+        ({"fusion_stages": (1, 2)}, "must be among 2, 3, the blocks"),
         (
-            {"fusion": "squeeze_excite", "exchange_stages": (5,)},
+            {"fusion": "squeeze_excite", "fusion_stages": (5,)},
             "must be among 1, 2, 3, 4, the blocks",
         ),
-        ({"depth": 2, "exchange_stages": (1,)}, "must be among none, the"),
-        ({"fusion": "sum", "exchange_stages": ()}, "must hold one or more"),
+        ({"depth": 2, "fusion_stages": (1,)}, "must be among none, the"),
+        ({"fusion": "sum", "fusion_stages": ()}, "must hold one or more"),
         ({"depth": 1}, "`depth` must be at least 2"),
         ({"image_shape": (40, 48, 3)}, "must be multiples of 16"),
         ({"image_shape": (None, 48, 3)}, "must be multiples of 16"),

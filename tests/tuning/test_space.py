@@ -162,7 +162,7 @@ def test_segmentation_turns_stages_and_shrinkage_into_settings():
         "threshold": 0.1,
     }
     config = loaded.changed(values, start)
-    assert config.exchange_stages == (1, 4) and config.threshold == 0.1
+    assert config.fusion_stages == (1, 4) and config.threshold == 0.1
     assert config.l1 * config.learning_rate == pytest.approx(1e-6)
     concat = loaded.changed(values | {"fusion": "concat"}, start)
     # What a fusion has no use for stays as it was.
@@ -172,7 +172,7 @@ def test_segmentation_turns_stages_and_shrinkage_into_settings():
     early = loaded.changed(
         values | {"fusion": "concat", "joined_behind": 1}, start
     )
-    assert early.exchange_stages == (1,)
+    assert early.fusion_stages == (1,)
 
 
 def test_values_without_effect_are_left_out_of_a_trial(file):
