@@ -43,6 +43,8 @@ class Source(NamedTuple):
     """The examples of a split, decoded when they are asked for."""
     notes: tuple[str, ...] = ()
     """What was left out, and how a validation part was made."""
+    ranges: dict[str, tuple[float, float]] = {}
+    """Of modalities whose least and largest value are known."""
 
 
 def find(

@@ -94,6 +94,7 @@ def find(root: Path, domains: tuple[str, ...]) -> Source:
         {name: len(found) for name, found in splits.items()},
         lambda split: Views(splits[split]),
         (*rules, *left_out.lines()),
+        {name: SCALED_RANGE for name in domains if name in SCALES},
     )
 
 
@@ -118,11 +119,18 @@ class Views(Sequence):
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         return {
-            name: SCALES[name](image)
-            if name in SCALES and image.dtype == "uint16"
-            else image
+            name: scaled(image, name)
             for name, image in self.folder[index].items()
         }
+
+
+def scaled(image: np.ndarray, domain: str) -> np.ndarray:
+    """Values of 16 bits by their scale; 8 bits hold 255 times its result."""
+    if domain not in SCALES or image.dtype == "float32":
+        return image
+    if image.dtype == "uint8":
+        return image.astype("float32") / np.float32(255)
+    return SCALES[domain](image)
 
 
 def _examples(

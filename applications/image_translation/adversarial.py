@@ -65,8 +65,16 @@ class ImageTranslator(keras.Model):
             name: keras.metrics.Mean(name=name)
             for name in ("generator_loss", "discriminator_loss")
         }
-        # Builds it, and gives it an input and an output.
+        # Builds it.
         self(generator.input)
+
+    @property
+    def input(self) -> dict:
+        return self.generator.input
+
+    @property
+    def output(self) -> dict:
+        return self.generator.output
 
     def call(self, inputs: dict, training: bool | None = None) -> dict:
         return self.generator(inputs, training=training)

@@ -12,6 +12,7 @@ epoch, index of the example).
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ import tensorflow as tf
 
 from applications import epochs
 from applications import findings
+from applications.datasets.aligned_images import Source
 from applications.findings import Findings
 from applications.image_translation import sources
 from applications.image_translation import values
@@ -53,12 +55,7 @@ def load_data(config: Config) -> Data:
             f"{config.target} with {config.target_channels} channels"
         )
     read = functools.cache(source.read)
-    ranges = config.ranges
-    if not ranges:
-        known = next(
-            name for name in ("train", *source.sizes) if name in source.sizes
-        )
-        ranges = values.learn(read(known), names)
+    ranges = config.ranges or _ranges(source, read, names)
     config = dataclasses.replace(
         config, target_channels=channels, ranges=ranges
     )
@@ -80,6 +77,18 @@ def load_data(config: Config) -> Data:
             *source.notes,
         ),
     )
+
+
+def _ranges(
+    source: Source, read: Callable[[str], Sequence], names: tuple[str, ...]
+) -> tuple[values.Range, ...]:
+    """Those that are known, and of the others those of the training part."""
+    unknown = [name for name in names if name not in source.ranges]
+    found = dict(source.ranges)
+    if unknown:
+        part = "train" if "train" in source.sizes else next(iter(source.sizes))
+        found |= values.learn(read(part), unknown)
+    return tuple(found[name] for name in names)
 
 
 def _look(examples: Sequence, config: Config) -> Findings:

@@ -16,7 +16,7 @@ BYTES: Range = (0.0, 255.0)
 MOST_BEYOND = 0.5
 
 
-def learn(examples: Sequence, names: Sequence[str]) -> tuple[Range, ...]:
+def learn(examples: Sequence, names: Sequence[str]) -> dict[str, Range]:
     """The range of each modality, from examples of the training part.
 
     Images of 8 bits have all of theirs; of others the least and the largest
@@ -24,9 +24,9 @@ def learn(examples: Sequence, names: Sequence[str]) -> tuple[Range, ...]:
     """
     first = examples[0]
     if all(first[name].dtype == "uint8" for name in names):
-        return (BYTES,) * len(names)
+        return dict.fromkeys(names, BYTES)
     seen = [examples[index] for index in findings.some(len(examples))]
-    return tuple(_of_all([e[name] for e in seen], name) for name in names)
+    return {name: _of_all([e[name] for e in seen], name) for name in names}
 
 
 def _of_all(images: Sequence[np.ndarray], name: str) -> Range:

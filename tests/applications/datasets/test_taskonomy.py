@@ -65,6 +65,15 @@ def test_depth_is_a_logarithm_and_edges_are_divided(root):
     assert example["rgb"].dtype == "uint8"
 
 
+def test_what_was_made_8_bits_of_is_the_same():
+    counts = np.array([[0, 500, 65535]], "uint16")
+    exact = taskonomy.scaled(counts, "depth_euclidean")
+    stored = np.rint(255 * exact).astype("uint8")
+    read = taskonomy.scaled(stored, "depth_euclidean")
+    np.testing.assert_allclose(read, exact, atol=0.5 / 255)
+    assert taskonomy.scaled(counts, "reshading") is counts
+
+
 def test_lists_say_the_parts(root):
     (root / "train.txt").write_text("allensville\npoint_0_view_0\n\n")
     (root / "val.txt").write_text("point_1_view_1\n")
