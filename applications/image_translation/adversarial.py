@@ -77,6 +77,8 @@ class ImageTranslator(keras.Model):
         return self.generator.output
 
     def call(self, inputs: dict, training: bool | None = None) -> dict:
+        # TensorFlow sorts the names of a dict.
+        inputs = {name: inputs[name] for name in self.generator.input}
         return self.generator(inputs, training=training)
 
     def compile(self, optimizer: Any, **kwargs: Any) -> None:

@@ -127,7 +127,8 @@ def _means(
     for inputs, targets in dataset:
         truth = _from_0_to_1(_any(targets))
         for name, image in make(inputs, targets).items():
-            scores = _of_each(_from_0_to_1(image), truth)
+            window = min(WINDOW, truth.shape[1])
+            scores = _of_each(_from_0_to_1(image), truth, window)
             for score, values in zip(SCORES, scores, strict=True):
                 found[score].setdefault(name, []).append(values.numpy())
     return {
@@ -144,10 +145,11 @@ def _from_0_to_1(image: tf.Tensor) -> tf.Tensor:
 
 
 @tf.function(reduce_retracing=True)
-def _of_each(image: tf.Tensor, truth: tf.Tensor) -> tuple[tf.Tensor, ...]:
+def _of_each(
+    image: tf.Tensor, truth: tf.Tensor, window: int
+) -> tuple[tf.Tensor, ...]:
     axes = (1, 2, 3)
     psnr = tf.image.psnr(image, truth, max_val=1.0)
-    window = min(WINDOW, *image.shape[1:3])
     return (
         tf.reduce_mean(tf.abs(image - truth), axes),
         tf.reduce_mean(tf.square(image - truth), axes),
