@@ -7,6 +7,9 @@ TASKS = {
     "semantic_segmentation": (
         "label every pixel from aligned modalities (color, depth, ...)"
     ),
+    "image_translation": (
+        "make an image of aligned others (color of shading and albedo, ...)"
+    ),
     "image_classification": (
         "name what an image shows, from fused branches of one network"
     ),

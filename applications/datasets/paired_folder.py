@@ -61,11 +61,11 @@ def scan(
     root: str | Path,
     modalities: Sequence[str],
     block: int = 12,
-    label: str = LABEL,
+    label: str | None = LABEL,
 ) -> Scan:
     """The labeled examples of every split that `root` has.
 
-    Their masks are in the folders `label`.
+    Their masks are in the folders `label`; None: they have none.
 
     Without `validation/`, every fifth block of `block` consecutive ids of
     `train/` becomes it: neighbors in a recording can be near-copies, so a
@@ -79,13 +79,15 @@ def scan(
             f"{listing(root)}. Expected "
             f"{root / 'train' / modalities[0]}/<id>.png and so on"
         )
-    if "test" in parts and not (parts["test"] / label).is_dir():
-        left_out.add(parts.pop("test"), f"a test part without {label}/")
+    # What is to be predicted: without masks, the last of the images.
+    truth = modalities[-1] if label is None else label
+    if "test" in parts and not (parts["test"] / truth).is_dir():
+        left_out.add(parts.pop("test"), f"a test part without {truth}/")
     splits = {
         name: scan_split(folder, modalities, left_out, label=label)
         for name, folder in parts.items()
     }
-    _check_channels(splits)
+    check_channels(splits)
     notes = left_out.lines()
     if "train" in splits and "validation" not in splits:
         kept, held = hold_out(splits["train"], block)
@@ -114,14 +116,14 @@ def scan_split(
     modalities: Sequence[str],
     left_out: LeftOut,
     problems: list[str] | None = None,
-    label: str = LABEL,
+    label: str | None = LABEL,
 ) -> tuple[Example, ...]:
     """The examples of one split in the natural order of their ids.
 
-    With a list for `problems` they need no labels; those that do not fit are
-    left out, and the list says why.
+    With None for `label`, or with a list for `problems`, they need no labels;
+    with the list, those that do not fit are left out, and it says why.
     """
-    labeled = problems is None
+    labeled = problems is None and label is not None
     names = (*modalities, label) if labeled else tuple(modalities)
     for path in file_tree.entries(folder, left_out):
         if path.name not in (*names, label):
@@ -140,9 +142,9 @@ def scan_split(
     examples = []
     for identifier in sorted(ids, key=natural_order):
         try:
-            _check_partners(folder, files, identifier)
+            check_partners(folder, files, identifier)
             mask = label if labeled else None
-            examples.append(_example(identifier, files, mask))
+            examples.append(example_of(identifier, files, mask))
         except ValueError as error:
             if problems is None:
                 raise
@@ -231,9 +233,10 @@ def _files_by_id(
     return files
 
 
-def _check_partners(
+def check_partners(
     folder: Path, files: dict[str, dict[str, Path]], identifier: str
 ) -> None:
+    """Raises ValueError where an id has no file in one of the folders."""
     missing = [name for name in files if identifier not in files[name]]
     if missing:
         present = next(
@@ -246,9 +249,10 @@ def _check_partners(
         )
 
 
-def _example(
+def example_of(
     identifier: str, files: dict[str, dict[str, Path]], mask: str | None
 ) -> Example:
+    """An example whose images are as large as each other, by their headers."""
     paths = {name: by_id[identifier] for name, by_id in files.items()}
     headers = {name: images.read_header(path) for name, path in paths.items()}
     first = next(iter(paths))
@@ -268,7 +272,8 @@ def _size_text(header: images.Header) -> str:
     return "{} x {}".format(*header.size)
 
 
-def _check_channels(splits: dict[str, tuple[Example, ...]]) -> None:
+def check_channels(splits: dict[str, tuple[Example, ...]]) -> None:
+    """Raises ValueError where images of a modality differ in channels."""
     examples = [example for split in splits.values() for example in split]
     for name, count in examples[0].channels.items():
         for example in examples:

@@ -61,8 +61,8 @@ class Config(settings.Settings):
     penalized_only: bool = False
     """Exchange only channels that are under the penalty."""
     minimum_kept: settings.Share = 0.0
-    """Share of its channels, the strongest, that a modality keeps in any case;
-    with a threshold above all scales the rest is exchanged, as by a quantile."""
+    """Share of its channels, the strongest, that a modality keeps in any case.
+    With a threshold above all scales the rest is exchanged, by a quantile."""
     begin_step: settings.NonNegativeInt = 0
     """Steps of training before which nothing is exchanged."""
     shrinkage: settings.NonNegative = 0.0

@@ -25,13 +25,13 @@ import tensorflow as tf
 
 from applications import epochs
 from applications import findings
+from applications.datasets import aligned_images
 from applications.datasets.paired_folder import LABEL
 from applications.findings import Findings
 from applications.inputs import crops
 from applications.inputs import image as images
 from applications.inputs import mask as masks
 from applications.inputs.image import NormalizedImage
-from applications.semantic_segmentation import sources
 from applications.semantic_segmentation.config import Config
 from applications.semantic_segmentation.config import output_names
 from applications.task import Data
@@ -54,7 +54,7 @@ class PreparedExample(NamedTuple):
 
 def load_data(config: Config) -> Data:
     """The data of `config.data_dir`, with their classes in the config."""
-    source = sources.find(config.data_dir, config.modalities)
+    source = aligned_images.find(config.data_dir, config.modalities)
     _check_channels(source)
     if config.classes and config.classes != source.classes:
         raise ValueError(
@@ -110,7 +110,7 @@ def unlabeled(
 
     What cannot be read is left out, and said in `problems`.
     """
-    identifiers, examples = sources.unlabeled_examples(
+    identifiers, examples = aligned_images.unlabeled_examples(
         data_dir, config.modalities, problems
     )
     for index, identifier in enumerate(identifiers):
@@ -278,8 +278,12 @@ def _element(
     return inputs, {name: label for name in output_names(config)}
 
 
-def _check_channels(source: sources.Source) -> None:
-    wrong = {name: n for name, n in source.channels.items() if n != 3}
+def _check_channels(source: aligned_images.Source) -> None:
+    wrong = {
+        name: count
+        for name, count in source.channels.items()
+        if images.as_color(count) != 3
+    }
     if wrong:
         listed = ", ".join(f"{name} {count}" for name, count in wrong.items())
         raise ValueError(

@@ -7,14 +7,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from applications import branch_fusion_report
 from applications.inputs.mask import IGNORE
 from applications.reports import percent
 from applications.semantic_segmentation.config import Config
 from applications.semantic_segmentation.config import output_names
-from keras_fusion.callbacks import exchanged_shares
-from keras_fusion.callbacks import find_exchanges as exchanges
-from keras_fusion.callbacks import find_layers
-from keras_fusion.layers import LearnedEnsemble
 
 
 def measure(
@@ -33,20 +30,7 @@ def measure(
             modality: _scores(count, dataset, config, zeroed=modality)
             for modality in config.modalities
         }
-    shares = exchanged_shares(model)
-    metrics["exchanged_share"] = _by_modality(
-        config, [0.0] * len(config.modalities) if shares is None else shares
-    )
-    if shares is not None:
-        metrics["exchanged_channels"] = {
-            layer.name: _by_modality(config, layer.exchanged.sum(axis=1))
-            for layer in exchanges(model)
-        }
-    for layer in find_layers(model, LearnedEnsemble):
-        if len(config.modalities) > 1:
-            metrics["ensemble_weights"] = _by_modality(
-                config, layer.mixing_weights
-            )
+    metrics |= branch_fusion_report.measure(model, config.modalities)
     return metrics
 
 
@@ -78,37 +62,8 @@ def table(metrics: dict[str, Any]) -> str:
     for modality, scores in metrics.get("without", {}).items():
         value = percent(scores["mean_iou"][last])
         lines.append(f"mean IoU without {modality} ({last}): {value}")
-    lines += _about_fusion(metrics)
+    lines += branch_fusion_report.lines(metrics)
     return "\n".join(lines)
-
-
-def _about_fusion(metrics: dict[str, Any]) -> list[str]:
-    lines = []
-    if "exchanged_channels" in metrics:
-        shares = metrics["exchanged_share"]
-        lines.append(
-            "exchanged share of the penalized channels: " + _percents(shares)
-        )
-        if not any(shares.values()):
-            lines.append(
-                "warning: no channel is exchanged, so this is a network "
-                "without exchange. The share grows with --l1 x "
-                "--learning-rate x steps and with a smaller --gamma."
-            )
-    if "ensemble_weights" in metrics:
-        lines.append("ensemble: " + _percents(metrics["ensemble_weights"]))
-    return lines
-
-
-def _percents(values: dict[str, float]) -> str:
-    return ", ".join(f"{name} {percent(v)}" for name, v in values.items())
-
-
-def _by_modality(config: Config, values: Any) -> dict[str, float]:
-    return {
-        name: value.item() if hasattr(value, "item") else value
-        for name, value in zip(config.modalities, values, strict=True)
-    }
 
 
 def _scores(

@@ -7,13 +7,13 @@ import tensorflow as tf
 from PIL import Image
 
 from applications import settings
+from applications.datasets import aligned_images
 from applications.datasets import rooms
 from applications.inputs import crops
 from applications.inputs import image as images
 from applications.inputs.image import NormalizedImage
 from applications.inputs.mask import IGNORE
 from applications.semantic_segmentation import data
-from applications.semantic_segmentation import sources
 from applications.semantic_segmentation.config import Config
 from applications.semantic_segmentation.data import load_data
 from applications.semantic_segmentation.data import unlabeled
@@ -339,9 +339,9 @@ def test_a_folder_with_a_test_part_alone_can_be_evaluated(config, tmp_path):
 
 def test_the_data_tell_classes_and_channels(config, tmp_path):
     (tmp_path / "classes.txt").write_text("one\ntwo\n")
-    source = sources.find(config.data_dir, config.modalities)
+    source = aligned_images.find(config.data_dir, config.modalities)
     assert source.classes == ("one", "two")
-    assert set(source.channels.values()) == {3}
+    assert source.channels == {"place": 3, "number": 1, "mark": 1}
 
 
 def test_other_bands_are_refused_before_anything_is_built(tmp_path):

@@ -19,7 +19,6 @@ from applications.semantic_segmentation import imagenet
 from applications.semantic_segmentation import model as model_module
 from applications.semantic_segmentation import pictures
 from applications.semantic_segmentation import scores
-from applications.semantic_segmentation import sources
 from applications.semantic_segmentation.config import PRESETS
 from applications.semantic_segmentation.config import Config
 from keras_fusion import models
@@ -196,7 +195,6 @@ def test_every_setting_is_read():
             model_module,
             pictures,
             scores,
-            sources,
         )
     )
     common = {field.name for field in dataclasses.fields(Config.__mro__[1])}

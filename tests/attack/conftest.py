@@ -16,6 +16,12 @@ SMALL = {
         *("--epochs", "1", "--batch-size", "2", "--width", "4", "--crop", "32"),
         *("--decoder-width", "4", "--pools", "0", "--data-dir", "frames"),
     ),
+    "image_translation": (
+        *("--epochs", "1", "--batch-size", "2", "--width", "2", "--depth", "2"),
+        *("--judge-width", "2", "--judge-stages", "1", "--side", "16"),
+        *("--margin", "2", "--modalities", "depth", "label_edges"),
+        *("--data-dir", "frames"),
+    ),
     "image_classification": (
         *("--epochs", "1", "--batch-size", "4", "--data-dir", "animals"),
         *("--widths", "4", "4", "4", "--branch-width", "4"),

@@ -60,6 +60,11 @@ def wrong_texts(name, schema):
         yield from (["a_file"], ["nowhere.h5"], [""])
     elif name in ("image_encoder", "text_encoder"):
         yield from (["nope"], ["a_file"], ["empty"], [""])
+    elif name == "inception_weights":
+        yield from (["a_file"], ["nowhere.h5"], [""])
+    elif name == "target":
+        # One of the modalities, too.
+        yield from ([x] for x in ("", "..", "a/b", "nope", "depth"))
     elif name == "backbone_weights":
         # Of a backbone that has none of Keras's.
         yield from (["a_file"], ["nowhere.h5"], [""])

@@ -14,6 +14,7 @@ every_task = pytest.mark.parametrize("task", TASKS)
 every_verb = pytest.mark.parametrize("verb", VERBS)
 DATA = {
     "semantic_segmentation": "frames",
+    "image_translation": "frames",
     "image_classification": "animals",
     "multimodal_classification": "rows",
     "multilabel_recognition": "labels",
@@ -128,6 +129,8 @@ def test_predictions_among_their_inputs_are_refused(refuse, task):
         ("instruction_following", "play", ["--data-dir", "frames"]),
         ("instruction_following", "evaluate", ["--data-dir", "frames"]),
         ("semantic_segmentation", "evaluate", ["--data-dir", "animals"]),
+        ("image_translation", "evaluate", ["--data-dir", "animals"]),
+        ("image_translation", "evaluate", ["--data-dir", "labels"]),
         ("image_classification", "evaluate", ["--data-dir", "blocks"]),
     ],
 )

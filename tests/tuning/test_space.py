@@ -44,6 +44,23 @@ SPACES = {
             ("alignment", "Float", (1e-3, 10), 0.1, ALIGNED),
         ],
     ),
+    "image_translation": (
+        "min l1.ensemble",
+        [
+            ("learning_rate", "Float", (1e-4, 2e-3), 5e-4, {}),
+            ("adversarial", "Choice", [0.0, 0.1, 1.0], 1.0, {}),
+            (
+                "fusion",
+                "Choice",
+                ["exchange", "none", "concat", "sum", "squeeze_excite"],
+                "exchange",
+                {},
+            ),
+            ("threshold", "Float", (1e-3, 0.2), 0.01, EXCHANGE),
+            ("l1_times_rate", "Float", (5e-7, 1e-4), 2.5e-5, EXCHANGE),
+            ("gate_ratio", "Choice", [2, 4, 8, 16], 16, GATES),
+        ],
+    ),
     "image_classification": (
         "max accuracy",
         [

@@ -8,7 +8,8 @@
 | holds `train/`, `validation/` or `test/` | paired images |
 
 Every source gives, for each split, a sequence of dicts: a (height, width,
-channels) array for each modality and a (height, width) uint8 `label`.
+channels) array for each modality and, unless no labels are asked for, a
+(height, width) uint8 `label`.
 """
 
 from collections.abc import Callable
@@ -27,29 +28,38 @@ from applications.datasets import rooms
 from applications.datasets.file_tree import SPLITS
 from applications.datasets.file_tree import LeftOut
 from applications.datasets.paired_folder import LABEL
-from applications.inputs.image import as_color
 
 
 class Source(NamedTuple):
     """What was found where a config says that its data are."""
 
     classes: tuple[str, ...]
+    """Names of the values of labels; empty where none are asked for."""
     channels: dict[str, int]
-    """Of each modality, gray images counted as color."""
+    """Of each modality; 1 where all of its images are gray."""
     sizes: dict[str, int]
     """Examples of every split that there is."""
     read: Callable[[str], Sequence]
     """The examples of a split, decoded when they are asked for."""
     notes: tuple[str, ...] = ()
     """What was left out, and how a validation part was made."""
+    ranges: dict[str, tuple[float, float]] = {}
+    """Of modalities whose least and largest value are known."""
 
 
-def find(data_dir: str | None, modalities: tuple[str, ...]) -> Source:
-    """Looks for data once; makes the embedded data where they are missing."""
+def find(
+    data_dir: str | None,
+    modalities: tuple[str, ...],
+    label: str | None = LABEL,
+) -> Source:
+    """Looks for data once; makes the embedded data where they are missing.
+
+    With None for `label` the examples need none and have none.
+    """
     builder = prepared_builder(data_dir)
     if builder is not None:
-        return _of_builder(builder, modalities)
-    return _of_folder(data_dir, modalities)
+        return _of_builder(builder, modalities, label)
+    return _of_folder(data_dir, modalities, label)
 
 
 def unlabeled_examples(
@@ -89,15 +99,22 @@ def prepared_builder(data_dir: str | None) -> tfds.core.DatasetBuilder | None:
     )
 
 
-def _of_folder(data_dir: str, modalities: tuple[str, ...]) -> Source:
-    splits, notes = paired_folder.scan(data_dir, modalities)
-    classes = paired_folder.class_names(
-        data_dir
-    ) or paired_folder.numbered_classes(splits)
-    first = next(iter(splits.values()))[0]
+def _of_folder(
+    data_dir: str, modalities: tuple[str, ...], label: str | None
+) -> Source:
+    splits, notes = paired_folder.scan(data_dir, modalities, label=label)
+    classes = ()
+    if label is not None:
+        classes = paired_folder.class_names(
+            data_dir
+        ) or paired_folder.numbered_classes(splits)
+    examples = [example for split in splits.values() for example in split]
     return Source(
         classes,
-        {name: as_color(count) for name, count in first.channels.items()},
+        {
+            name: max(example.channels[name] for example in examples)
+            for name in modalities
+        },
         {name: len(examples) for name, examples in splits.items()},
         lambda split: paired_folder.PairedFolder(splits[split], len(classes)),
         notes,
@@ -105,9 +122,12 @@ def _of_folder(data_dir: str, modalities: tuple[str, ...]) -> Source:
 
 
 def _of_builder(
-    builder: tfds.core.DatasetBuilder, modalities: tuple[str, ...]
+    builder: tfds.core.DatasetBuilder,
+    modalities: tuple[str, ...],
+    label: str | None,
 ) -> Source:
-    _check_features(builder, modalities)
+    wanted = (*modalities, label) if label is not None else modalities
+    _check_features(builder, wanted)
     features, splits = builder.info.features, builder.info.splits
     names = tuple(split for split in SPLITS if split in splits)
     if not names:
@@ -116,56 +136,72 @@ def _of_builder(
             f"{', '.join(SPLITS)}"
         )
     return Source(
-        tuple(features[LABEL].names),
+        tuple(features[label].names) if label is not None else (),
         {
             # Without a third axis they are gray.
-            name: as_color((*features[name].shape, 1)[2])
+            name: (*features[name].shape, 1)[2]
             for name in modalities
         },
         {name: splits[name].num_examples for name in names},
-        lambda split: _builder_examples(builder, split, (*modalities, LABEL)),
+        lambda split: _builder_examples(builder, split, wanted, label),
     )
 
 
 class RandomAccess(Sequence):
     """Examples of a prepared split that are read when they are asked for."""
 
-    def __init__(self, source: Sequence, names: Sequence[str]):
+    def __init__(
+        self,
+        source: Sequence,
+        names: Sequence[str],
+        label: str | None = LABEL,
+    ) -> None:
         self.source = source
         self.names = names
+        self.label = label
 
     def __len__(self) -> int:
         return len(self.source)
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         example = self.source[int(index)]
-        return _with_channels({name: example[name] for name in self.names})
+        chosen = {name: example[name] for name in self.names}
+        return _with_channels(chosen, self.label)
 
 
 def _builder_examples(
-    builder: tfds.core.DatasetBuilder, split: str, names: Sequence[str]
+    builder: tfds.core.DatasetBuilder,
+    split: str,
+    names: Sequence[str],
+    label: str | None,
 ) -> Sequence:
     if preparation.has_random_access(builder):
-        return RandomAccess(builder.as_data_source(split), names)
+        return RandomAccess(builder.as_data_source(split), names, label)
     decoders = tfds.decode.PartialDecoding(dict.fromkeys(names, True))
     dataset = builder.as_dataset(split=split, decoders=decoders)
-    return [_with_channels(example) for example in dataset.as_numpy_iterator()]
+    return [
+        _with_channels(example, label)
+        for example in dataset.as_numpy_iterator()
+    ]
 
 
-def _with_channels(example: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _with_channels(
+    example: dict[str, np.ndarray], label: str | None
+) -> dict[str, np.ndarray]:
     arrays = {
         name: array if array.ndim == 3 else array[..., None]
         for name, array in example.items()
     }
-    arrays[LABEL] = arrays[LABEL][..., 0]
+    if label is not None:
+        arrays[label] = arrays[label][..., 0]
     return arrays
 
 
 def _check_features(
-    builder: tfds.core.DatasetBuilder, modalities: Sequence[str]
+    builder: tfds.core.DatasetBuilder, names: Sequence[str]
 ) -> None:
     features = builder.info.features
-    for name in (*modalities, LABEL):
+    for name in names:
         if name not in features or len(features[name].shape) not in (2, 3):
             images = [
                 key
