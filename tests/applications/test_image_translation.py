@@ -305,7 +305,7 @@ def test_one_modality_trains_without_exchange(folder, tmp_path):
         (("--margin", "17"), "margin must be at most side"),
         (("--ranges", "0", "255"), "ranges must be 3 pairs"),
         (("--ranges", "5", "5"), "the smaller one first"),
-        (("--exchange-stages", "1"), "exchange_stages"),
+        (("--fusion-stages", "1"), "fusion_stages"),
         (("--adversarial", "0", "--reconstruction", "0"), "nothing would be"),
         (("--inception-weights", "nowhere.h5"), "must be an existing file"),
         (("--inception-weights", __file__), "such as Keras's inception_v3"),

@@ -52,13 +52,15 @@ SPACES = {
             (
                 "fusion",
                 "Choice",
-                ["exchange", "none", "concat", "sum", "squeeze_excite"],
+                ["exchange", "none", *JOINING["fusion"], *GATED["fusion"][1:]],
                 "exchange",
                 {},
             ),
+            ("joined_behind", "Int", (1, 5), 5, JOINING),
             ("threshold", "Float", (1e-3, 0.2), 0.01, EXCHANGE),
             ("l1_times_rate", "Float", (5e-7, 1e-4), 2.5e-5, EXCHANGE),
             ("gate_ratio", "Choice", [2, 4, 8, 16], 16, GATES),
+            ("alignment", "Float", (1e-3, 10), 0.1, ALIGNED),
         ],
     ),
     "image_classification": (
