@@ -18,6 +18,8 @@ from keras_fusion.callbacks import find_exchanges
 from keras_fusion.callbacks import find_layers
 from keras_fusion.layers import ChannelExchange
 
+# The one whose scores are known here.
+TASK = "semantic_segmentation"
 # More would tell nothing new: a network has fewer channels at stake.
 MOST_THRESHOLDS = 1000
 
@@ -36,6 +38,11 @@ def sweep(
             f"the model of {run.folder} exchanges no channels: it has no "
             "ChannelExchange layer with a threshold above 0; give a run of "
             "semantic_segmentation with --fusion exchange"
+        )
+    if run.task_name != TASK:
+        raise ValueError(
+            f"a sweep scores classes of pixels; expected a run of {TASK}, "
+            f"received one of {run.task_name}; evaluate it instead"
         )
     layers = find_layers(model, ChannelExchange)
     data = run.data(data_dir)
@@ -80,7 +87,7 @@ def values_of(thresholds: str) -> list[float]:
 
 def score(model: keras.Model, batches: list, config) -> dict[str, float]:
     """The scores of all outputs and the shares exchanged, as one row."""
-    # Not at the top: loads a task, the only one with exchange layers.
+    # Not at the top: loads a task.
     from applications.semantic_segmentation.scores import score_outputs
 
     row = {

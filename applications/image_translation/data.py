@@ -25,6 +25,7 @@ from applications import epochs
 from applications import findings
 from applications.datasets.aligned_images import Source
 from applications.findings import Findings
+from applications.image_translation import inception
 from applications.image_translation import sources
 from applications.image_translation import values
 from applications.image_translation.config import Config
@@ -44,6 +45,9 @@ Images = tuple[np.ndarray, ...]
 
 def load_data(config: Config) -> Data:
     """The data of `config.data_dir`, with channels and ranges in the config."""
+    if not config.ranges:
+        # Of a run that has moved, which knows its ranges, they may be away.
+        inception.check(config)
     names = (*config.modalities, config.target)
     source = sources.find(config.data_dir, names)
     _check_channels(source.channels)

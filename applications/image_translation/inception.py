@@ -8,6 +8,7 @@ another network of that name: compare only what was measured here.
 import os
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 
@@ -25,18 +26,24 @@ MISSING = (
 )
 
 
+def check(config: Config) -> None:
+    """Raises an error unless a file that is given can be one of weights."""
+    if config.inception_weights is None:
+        return
+    if not Path(config.inception_weights).is_file():
+        raise FileNotFoundError(
+            "inception_weights must be an existing file, received "
+            f"{config.inception_weights!r}"
+        )
+    if not h5py.is_hdf5(config.inception_weights):
+        raise _wrong(config.inception_weights, "it is not HDF5")
+
+
 def weights_file(config: Config) -> Path | None:
-    """The file that is given, or that is there; None: there is none."""
-    if config.inception_weights is not None:
-        file = Path(config.inception_weights)
-        if not file.is_file():
-            raise FileNotFoundError(
-                "inception_weights must be an existing file, received "
-                f"{config.inception_weights!r}"
-            )
-        return file
+    """The file that is given, or Keras's; None: there is neither."""
     home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
-    file = home / "models" / FILE
+    given = config.inception_weights
+    file = home / "models" / FILE if given is None else Path(given)
     return file if file.is_file() else None
 
 
@@ -52,11 +59,15 @@ def network(file: Path) -> keras.Model:
         model.load_weights(file)
     # A file of anything else may raise anything.
     except Exception as error:
-        raise ValueError(
-            f"inception_weights must be a file such as Keras's {FILE}, "
-            f"received {str(file)!r}: {error}"
-        ) from error
+        raise _wrong(str(file), str(error)) from error
     return model
+
+
+def _wrong(file: str, reason: str) -> ValueError:
+    return ValueError(
+        f"inception_weights must be a file such as Keras's {FILE}, received "
+        f"{file!r}: {reason}"
+    )
 
 
 def features(model: keras.Model, images: np.ndarray) -> np.ndarray:

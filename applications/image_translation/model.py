@@ -19,9 +19,10 @@ BETA_1 = 0.5
 
 
 def build_model(config: Config) -> ImageTranslator:
-    if config.inception_weights is not None:
-        # Before a training for which they are wrong.
-        inception.network(inception.weights_file(config))
+    file = inception.weights_file(config)
+    if config.inception_weights is not None and file is not None:
+        # Those of another network are refused before the training.
+        inception.network(file)
     shape = (config.side, config.side, 3)
     generator = models.unet_generator(
         **select(

@@ -23,6 +23,7 @@ from applications.image_translation.config import PRESETS
 from applications.image_translation.config import Config
 from applications.runs import Run
 from keras_fusion import models
+from tuning import cli as tuning_cli
 
 TASK = "image_translation"
 TINY = (
@@ -233,6 +234,14 @@ def test_exports_agree_with_the_model(run):
     expected = model(inputs, training=False)
     for name in ("thermal", "depth", "ensemble"):
         np.testing.assert_allclose(received[name], expected[name], atol=1e-4)
+
+
+def test_a_sweep_of_thresholds_is_refused(run, capsys):
+    command = [TASK, "sweep", "--run", str(run), "--threshold", "0.01"]
+    assert tuning_cli.main(command) == 2
+    error = capsys.readouterr().err
+    assert "expected a run of semantic_segmentation" in error
+    assert error.count("\n") == 1
 
 
 class Kill(keras.callbacks.Callback):

@@ -107,8 +107,10 @@ def test_weights_are_found_where_keras_keeps_them(tmp_path, monkeypatch):
     file.parent.mkdir()
     file.touch()
     assert inception.weights_file(Config()) == file
+    given = Config(inception_weights="nowhere.h5")
+    assert inception.weights_file(given) is None
     with pytest.raises(FileNotFoundError, match="an existing file"):
-        inception.weights_file(Config(inception_weights="nowhere.h5"))
+        inception.check(given)
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
