@@ -61,7 +61,7 @@ def patch_discriminator(
 
     >>> model = keras_fusion.models.patch_discriminator(width=4)
     >>> image = keras.ops.zeros((1, 256, 256, 3))
-    >>> model({"condition": image, "image": image})["logits"].shape
+    >>> tuple(model({"condition": image, "image": image})["logits"].shape)
     (1, 30, 30, 1)
 
     Reference:
