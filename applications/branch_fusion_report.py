@@ -28,7 +28,8 @@ def measure(model: keras.Model, modalities: Sequence[str]) -> dict[str, Any]:
             for layer in find_exchanges(model)
         }
     for layer in find_layers(model, LearnedEnsemble):
-        if len(modalities) > 1:
+        # A network of one modality inside has a weight that is always 1.
+        if len(layer.mixing_weights) == len(modalities) > 1:
             metrics["ensemble_weights"] = _by_modality(
                 modalities, layer.mixing_weights
             )
