@@ -1,6 +1,7 @@
 """Which channels of each tensor of a graph somebody reads."""
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 import keras
@@ -11,8 +12,8 @@ from keras_fusion.inference.graph import Call
 from keras_fusion.inference.graph import Graph
 from keras_fusion.inference.graph import Symbol
 from keras_fusion.inference.graph import symbols_in
-from keras_fusion.inference.layer_kernels import KernelLayer
 from keras_fusion.inference.layer_kernels import channel_axis
+from keras_fusion.inference.layer_kernels import has_known_kernel
 from keras_fusion.inference.layer_kernels import kernel_layer
 from keras_fusion.inference.normalizations import exchanged_channels
 
@@ -69,17 +70,23 @@ def keeps_channels(call: Call, axis: int) -> bool:
     return type(layer) in (*IDLE, *ELEMENTWISE)
 
 
-def find_reads(graph: Graph, folded: dict[Call, list[Call]]) -> ReadsOf:
+def find_reads(
+    graph: Graph, folded: dict[Call, list[Call]], whole: Collection[Call]
+) -> ReadsOf:
     """Goes through a graph from its end.
 
     Args:
         graph: The graph.
         folded: Normalizations that will be taken up by the calls before them.
+        whole: Calls that will read all of their inputs.
     """
     reads: ReadsOf = dict.fromkeys(symbols_in(graph.outputs))
     for call in reversed(graph.calls):
         if call in folded:
             pass_normalization(reads, call, channel_axis(folded[call][0].layer))
+        elif call in whole:
+            for symbol in call.inputs:
+                add_reads(reads, symbol, None)
         elif is_read(reads, call):
             pass_call(reads, call)
     return reads
@@ -92,9 +99,11 @@ def is_read(reads: ReadsOf, call: Call) -> bool:
 
 def pass_call(reads: ReadsOf, call: Call) -> None:
     output = reads.get(call.output())
-    record = kernel_layer(call.layer)
-    if record is not None and record.input_axis is not None:
-        mask = rows_read(call.layer, record, output)
+    if (
+        has_known_kernel(call.layer)
+        and kernel_layer(call.layer).input_axis is not None
+    ):
+        mask = rows_read(call.layer, output)
         axis = channel_axis(call.layer)
         add_reads(reads, call.inputs[0], Reads(axis, mask))
         return
@@ -103,15 +112,14 @@ def pass_call(reads: ReadsOf, call: Call) -> None:
         add_reads(reads, symbol, output if through else None)
 
 
-def rows_read(
-    layer: Any, record: KernelLayer, output: Reads | None
-) -> np.ndarray:
+def rows_read(layer: Any, output: Reads | None) -> np.ndarray:
     """Input channels by which a kernel multiplies more than zeros."""
+    record = kernel_layer(layer)
     used = ops.convert_to_numpy(layer.kernel) != 0
     if output is not None:
         used = np.compress(output.mask, used, record.output_axis)
-    axis = record.input_axis % used.ndim
-    mask = used.any(axis=tuple(a for a in range(used.ndim) if a != axis))
+    rows = np.moveaxis(used, record.input_axis, 0)
+    mask = rows.any(axis=tuple(range(1, rows.ndim)))
     # A convolution of nothing would have no positions to write to.
     return mask if mask.any() else np.ones_like(mask)
 

@@ -4,11 +4,11 @@ from typing import NamedTuple
 import keras
 
 from keras_fusion.inference.channel_reads import find_reads
+from keras_fusion.inference.ensembles import find_merges
 from keras_fusion.inference.fold_report import FoldReport
 from keras_fusion.inference.graph import read_graph
 from keras_fusion.inference.multiplications import count_multiplications
 from keras_fusion.inference.normalizations import find_foldable
-from keras_fusion.inference.normalizations import find_merges
 from keras_fusion.inference.rewriting import Rewriting
 
 
@@ -39,8 +39,8 @@ def fold(model: keras.Model, outputs: Collection[str] | None = None) -> Folded:
     prediction, such as `Dropout`, go.
 
     Where the outputs of the branches themselves are not asked for, the
-    `LearnedEnsemble` of what one linear layer makes of each branch becomes
-    that layer of the weighted sum of the branches.
+    `LearnedEnsemble` of what the same linear layers make of each branch
+    becomes these layers of the weighted sum of the branches.
 
     The model given stays as it is. The new one has the same inputs, is not
     compiled and is not meant to be trained. It needs this package only where
@@ -87,7 +87,8 @@ def fold(model: keras.Model, outputs: Collection[str] | None = None) -> Folded:
     graph = read_graph(model, outputs)
     foldable, left = find_foldable(graph)
     merges = find_merges(graph)
-    reads = find_reads(graph, foldable)
+    whole = {call for merge in merges.values() for call in merge.taken}
+    reads = find_reads(graph, foldable, whole)
     rewriting = Rewriting(graph, foldable, merges, reads, fold)
     folded = rewriting.model()
     report = FoldReport(

@@ -105,11 +105,13 @@ def read_graph(model: keras.Model, outputs: Any = None) -> Graph:
 
 def as_functional(model: keras.Model) -> keras.Model:
     try:
-        # A sequential model in another has the output of each of its calls.
-        sequential = isinstance(model, keras.Sequential)
-        outputs = model.outputs[0] if sequential else model.output
-        return keras.Model(model.input, outputs, name=model.name)
-    except (AttributeError, ValueError):
+        if isinstance(model, keras.Sequential):
+            # Its `input` may be that of a call in another model.
+            ends = model.inputs[0], model.outputs[0]
+        else:
+            ends = model.input, model.output
+        return keras.Model(*ends, name=model.name)
+    except (AttributeError, TypeError, ValueError):
         raise ValueError(
             "`model` must be a functional model, or a sequential one that has "
             f"been built. Received: model={model}. "

@@ -52,12 +52,15 @@ KERNEL_LAYERS: dict[type, KernelLayer] = {
 }
 
 
-def kernel_layer(layer: Any) -> KernelLayer | None:
-    """What can be done to a layer; None if it is of no known class."""
+def has_known_kernel(layer: Any) -> bool:
     # A subclass may compute anything.
-    record = KERNEL_LAYERS.get(type(layer))
-    if record is None or getattr(layer, "quantization_mode", None):
-        return None
+    known = type(layer) in KERNEL_LAYERS
+    return known and not getattr(layer, "quantization_mode", None)
+
+
+def kernel_layer(layer: Any) -> KernelLayer:
+    """What can be done to a layer with a known kernel."""
+    record = KERNEL_LAYERS[type(layer)]
     if getattr(layer, "groups", 1) > 1:
         return dataclasses.replace(record, width=None, input_axis=None)
     return record

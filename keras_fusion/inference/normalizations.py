@@ -9,10 +9,10 @@ from keras import ops
 from keras_fusion.inference.graph import Call
 from keras_fusion.inference.graph import Graph
 from keras_fusion.inference.layer_kernels import channel_axis
+from keras_fusion.inference.layer_kernels import has_known_kernel
 from keras_fusion.inference.layer_kernels import is_linear
 from keras_fusion.inference.layer_kernels import kernel_layer
 from keras_fusion.layers import ChannelExchange
-from keras_fusion.layers import LearnedEnsemble
 
 NORMALIZATIONS = (
     keras.layers.BatchNormalization,
@@ -62,8 +62,7 @@ def reason_against(call: Call) -> str | None:
 
 def reason_to_keep(call: Call, before: Call | None, uses: int) -> str | None:
     """Why the call before a normalization cannot take it up, or None."""
-    record = None if before is None else kernel_layer(before.layer)
-    if before is None or record is None:
+    if before is None or not has_known_kernel(before.layer):
         return "no layer with a kernel is before it"
     if uses > 1:
         return f"others read {before.name} too"
@@ -76,7 +75,10 @@ def reason_to_keep(call: Call, before: Call | None, uses: int) -> str | None:
     axis, own = call.layer.axis, channel_axis(before.layer)
     if axis != own and (spatial is None or (axis - own) % (spatial + 2)):
         return f"its axis is not that of the channels of {before.name}"
-    if record.width is None and exchanged_channels(call.layer).any():
+    if (
+        kernel_layer(before.layer).width is None
+        and exchanged_channels(call.layer).any()
+    ):
         return f"channels of {before.name} cannot be computed one by one"
     return None
 
@@ -102,28 +104,3 @@ def scales_and_shifts(layer: Any) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def number_rows(weight: keras.Variable) -> np.ndarray:
     return np.atleast_2d(ops.convert_to_numpy(weight)).astype("float64")
-
-
-def find_merges(graph: Graph) -> dict[Call, list[Call]]:
-    """Ensembles of what one linear layer makes of each branch.
-
-    Returns:
-        For each such ensemble, the calls of that layer.
-    """
-    producers, uses = graph.producers(), graph.uses()
-    merges = {}
-    for call in graph.calls:
-        if type(call.layer) is not LearnedEnsemble:
-            continue
-        before = [producers.get(symbol) for symbol in call.inputs]
-        known = [x for x in before if x is not None]
-        if (
-            len(known) == len(before)
-            and len({x.layer for x in known}) == 1
-            and kernel_layer(known[0].layer) is not None
-            and is_linear(known[0].layer)
-            and known[0].layer.compute_dtype == call.layer.compute_dtype
-            and all(uses[symbol] == 1 for symbol in call.inputs)
-        ):
-            merges[call] = known
-    return merges

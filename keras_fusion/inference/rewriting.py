@@ -12,12 +12,14 @@ from keras_fusion.inference.channel_reads import ReadsOf
 from keras_fusion.inference.channel_reads import channels_read
 from keras_fusion.inference.channel_reads import is_read
 from keras_fusion.inference.channel_reads import keeps_channels
+from keras_fusion.inference.ensembles import Merge
 from keras_fusion.inference.graph import Call
 from keras_fusion.inference.graph import Graph
 from keras_fusion.inference.graph import Symbol
 from keras_fusion.inference.graph import replace_symbols
 from keras_fusion.inference.layer_kernels import changed_layer
 from keras_fusion.inference.layer_kernels import channel_axis
+from keras_fusion.inference.layer_kernels import has_known_kernel
 from keras_fusion.inference.layer_kernels import kernel_layer
 from keras_fusion.inference.layer_kernels import width
 from keras_fusion.inference.normalizations import exchanged_channels
@@ -64,7 +66,7 @@ class Rewriting:
         self,
         graph: Graph,
         foldable: dict[Call, list[Call]],
-        merges: dict[Call, list[Call]],
+        merges: dict[Call, Merge],
         reads: ReadsOf,
         fold: Callable[[keras.Model], Any],
     ) -> None:
@@ -83,11 +85,8 @@ class Rewriting:
         self._shared: dict[Any, Tensor] = {}
         self._names = {layer.name for layer in graph.model.operations}
         # These are made where what takes them up is.
-        self._taken = {
-            call
-            for calls in (*foldable.values(), *merges.values())
-            for call in calls
-        }
+        self._taken = {x for calls in foldable.values() for x in calls}
+        self._taken.update(x for merge in merges.values() for x in merge.taken)
 
     def model(self) -> keras.Model:
         """Makes the folded model."""
@@ -98,7 +97,10 @@ class Rewriting:
             if call in self.foldable:
                 self._fold(call, self.foldable[call])
             elif call in self.merges:
-                self._merge(call, self.merges[call])
+                weights = call.layer.mixing_weights.tolist()
+                self._made[call.output()] = self._mix(
+                    self.merges[call], weights
+                )
             elif is_read(self.reads, call):
                 self._pass(call)
             else:
@@ -122,7 +124,7 @@ class Rewriting:
         output = call.output()
         if type(call.layer) in IDLE:
             self._made[output] = self._made[call.inputs[0]]
-        elif kernel_layer(call.layer) is not None:
+        elif has_known_kernel(call.layer):
             reads = self.reads[output]
             written = None if reads is None else np.flatnonzero(reads.mask)
             self._made[output] = self._multiply(call, None, written)
@@ -198,7 +200,7 @@ class Rewriting:
             lost, read = kind[:modalities], kind[modalities:]
             donors = {
                 m: [k for k in range(modalities) if k != m] if lost[m] else [m]
-                for m in np.flatnonzero(read)
+                for m in np.flatnonzero(read).tolist()
             }
             values = {
                 m: self._channels_of(call, before[m], m, own)
@@ -208,9 +210,9 @@ class Rewriting:
                 tensor = self._mean([values[k] for k in sources])
                 pieces[m].append(Piece(tensor, own))
             self.channels_cut += (modalities - len(values)) * len(own)
+        axis = channel_axis(before[0].layer)
         for m, made in enumerate(pieces):
             if made:
-                axis = channel_axis(before[m].layer)
                 self._made[call.output(m)] = Pieces(axis, made)
 
     def _channels_of(
@@ -226,19 +228,36 @@ class Rewriting:
         if len(tensors) == 1:
             return tensors[0]
         key = ("mean", *map(id, tensors))
-        return self._once(key, keras.layers.Average(), tensors)
+        dtype = tensors[0].dtype
+        mean = keras.layers.Average(dtype=dtype, name=self._name("donors"))
+        return self._once(key, mean, tensors)
 
-    def _merge(self, call: Call, before: list[Call]) -> None:
-        """One linear layer of the weighted sum instead of a sum of many."""
-        inputs = [self._whole(x.inputs[0]) for x in before]
-        total = inputs[0]
-        if len(inputs) > 1:
-            weights = call.layer.mixing_weights.tolist()
-            total = weights[0] * inputs[0]
-            for weight, x in zip(weights[1:], inputs[1:], strict=True):
-                total = total + weight * x
-        layer = self._copy_of(before[0].layer)
-        self._made[call.output()] = layer(total)
+    def _mix(
+        self, merge: Merge | tuple[Symbol, ...], weights: list[float]
+    ) -> Tensor:
+        """The weighted sum of branches, before what they have in common."""
+        if not isinstance(merge, Merge):
+            return self._weighted_sum([self._whole(x) for x in merge], weights)
+        parts = [self._mix(part, weights) for part in merge.parts]
+        layer = merge.calls[0].layer
+        if type(layer) in IDLE:
+            return parts[0]
+        argument = parts if type(layer) is keras.layers.Add else parts[0]
+        return self._copy_of(layer)(argument)
+
+    def _weighted_sum(
+        self, tensors: list[Tensor], weights: list[float]
+    ) -> Tensor:
+        if len(tensors) == 1:
+            return tensors[0]
+        scaled = [
+            keras.layers.Rescaling(
+                weight, dtype=x.dtype, name=self._name("ensemble_weight")
+            )(x)
+            for x, weight in zip(tensors, weights, strict=True)
+        ]
+        name = self._name("ensemble_sum")
+        return keras.layers.Add(dtype=scaled[0].dtype, name=name)(scaled)
 
     def _multiply(
         self, call: Call, affine: Affine | None, written: np.ndarray | None
@@ -291,7 +310,7 @@ class Rewriting:
         return self._changed_layers[key](inputs)
 
     def _count_cut(self, layer: Any, computed: int) -> None:
-        if kernel_layer(layer) is not None:
+        if has_known_kernel(layer):
             self.channels_cut += width(layer) - computed
 
     def _joined(self, made: Tensor | Pieces) -> Tensor:
@@ -301,7 +320,9 @@ class Rewriting:
         if len(made.pieces) == 1:
             return made.tensors[0]
         key = ("joined", *map(id, made.tensors))
-        join = keras.layers.Concatenate(axis=made.axis)
+        join = keras.layers.Concatenate(
+            axis=made.axis, dtype=made.tensors[0].dtype, name=self._name("join")
+        )
         return self._once(key, join, made.tensors)
 
     def _whole(self, symbol: Symbol) -> Tensor:

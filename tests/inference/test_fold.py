@@ -48,7 +48,8 @@ def test_a_layer_takes_up_the_normalization_behind_it(rng, layer, shape):
 
 
 def test_channels_first(rng, channels_first):
-    layer = keras.layers.Conv2D(5, 3, data_format="channels_first")
+    # Keras adds a bias to the wrong axis of maps as wide as they have channels.
+    layer = keras.layers.Conv2D(6, 3, data_format="channels_first")
     model = followed(layer, (4, 6, 7), axis=1)
     randomize(model, rng)
     folded, report = fold(model)
@@ -325,9 +326,34 @@ def test_the_ensemble_alone_needs_one_classifier(rng, count):
     assert report.merged == ("ensemble_weights",)
     assert not any(isinstance(x, LearnedEnsemble) for x in folded.layers)
     whole = fold(model, outputs=["rgb", "ensemble"]).report
-    classifier = 8 * 10 * 9 * 8 * 3
+    # The classifier, and the convolution that is the last to add to its input.
+    linear = 8 * 10 * 9 * 8 * (3 + 8)
     saved = whole.multiplications_after - report.multiplications_after
-    assert saved == (count - 1) * classifier
+    assert saved == (count - 1) * linear
+
+
+def test_an_ensemble_is_drawn_through_what_is_linear_only(rng):
+    inputs = {name: keras.Input((4,), name=name) for name in MODALITIES}
+    first = keras.layers.Dense(5)
+    relu = keras.layers.ReLU()
+    second = keras.layers.Dense(5)
+    add, drop = keras.layers.Add(), keras.layers.Dropout(0.5)
+    branches = [relu(first(x)) for x in inputs.values()]
+    branches = [drop(add([x, second(x)])) for x in branches]
+    outputs = {"ensemble": LearnedEnsemble()(branches)}
+    model = keras.Model(inputs, outputs)
+    randomize(model, rng)
+    kernel = np.array(second.kernel)
+    kernel[2] = 0
+    second.kernel.assign(kernel)
+    folded, report = fold(model)
+    values = {name: rng.normal(size=(2, 4)) for name in MODALITIES}
+    assert_equal(model, folded, values)
+    assert report.multiplications_after == 3 * 4 * 5 + 5 * 5
+    # It is made of Keras's own layers.
+    assert {type(x).__module__.split(".")[0] for x in folded.layers} == {
+        "keras"
+    }
 
 
 def test_of_a_branch_nobody_asks_for_only_what_is_donated_is_computed(rng):
