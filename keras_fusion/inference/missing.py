@@ -27,8 +27,9 @@ def missing(model: keras.Model, modality: str) -> keras.Model:
 
     No new weight is learned: `evaluate` both models on the same examples to
     see what the loss of the sensor costs. The model given stays as it is; the
-    new one is not compiled, and can be folded. Make one of the other for
-    every further sensor that is not there.
+    new one is not compiled. Call the function again for every further sensor
+    that is not there, and `fold` last: in a folded model branches read each
+    other's channels directly.
 
     Args:
         model: A functional `keras.Model` whose inputs are a dict keyed by
@@ -54,7 +55,7 @@ def missing(model: keras.Model, modality: str) -> keras.Model:
     >>> outputs = {"ensemble": keras_fusion.layers.LearnedEnsemble()(branches)}
     >>> model = keras.Model(inputs, outputs)
     >>> alone = keras_fusion.inference.missing(model, "b")
-    >>> alone({"a": keras.ops.ones((2, 4))})["ensemble"].shape
+    >>> tuple(alone({"a": keras.ops.ones((2, 4))})["ensemble"].shape)
     (2, 3)
     """
     graph = read_graph(model)
@@ -102,8 +103,8 @@ class Removal:
                     "`model` must bring its modalities together in "
                     "ChannelExchange and LearnedEnsemble only. Received: "
                     f"layer {call.name} of {type(call.layer).__name__}, which "
-                    f"reads {self.modality} beside others. Train a model "
-                    "without that modality instead."
+                    f"reads {self.modality} beside others. Pass the model as "
+                    "it was before `fold`, or train one without that modality."
                 )
         for layer, copy in self._copies.items():
             if isinstance(layer, keras.Layer):

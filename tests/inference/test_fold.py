@@ -96,7 +96,7 @@ def read_twice(x):
         (behind_an_activation, "dense has an activation"),
         (read_twice, "others read dense too"),
         (
-            lambda x: keras.layers.Dense(3, dtype="float64", name="dense")(x),
+            lambda x: keras.layers.Dense(3, dtype="bfloat16", name="dense")(x),
             "dense computes in another dtype",
         ),
     ],
@@ -112,7 +112,13 @@ def test_what_cannot_be_folded_is_left_and_named(rng, before, reason):
     randomize(model, rng)
     with keras.utils.custom_object_scope({"Doubled": Doubled}):
         folded, report = fold(model)
-    assert_equal(model, folded, rng.normal(size=(2, 3)))
+    values = rng.normal(size=(2, 3)).astype("float32")
+    for a, b in zip(
+        keras.tree.flatten(predict(model, values)),
+        keras.tree.flatten(predict(folded, values)),
+        strict=True,
+    ):
+        assert np.array_equal(a, b)
     assert report.left == {"norm": reason}
     assert str(report).startswith("Nothing to fold: ")
     assert f"Left norm: {reason}." in str(report)

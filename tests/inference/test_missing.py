@@ -131,6 +131,14 @@ def test_a_layer_that_joins_modalities_is_named(fusion):
         missing(model, "depth")
 
 
+def test_a_folded_model_is_refused(rng):
+    model = vectors(2)
+    norm = model.get_layer("exchange")
+    norm.gamma.assign(np.where(np.arange(6) < [[2], [0]], 0.001, 1.0))
+    with pytest.raises(ValueError, match="as it was before `fold`"):
+        missing(fold(model).model, "depth")
+
+
 def test_an_exchange_that_would_change_is_refused(rng):
     model = vectors(3, penalized_only=True)
     norm = model.get_layer("exchange")
