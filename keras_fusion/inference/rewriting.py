@@ -1,6 +1,5 @@
 """Builds the folded graph, call by call."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -24,33 +23,11 @@ from keras_fusion.inference.layer_kernels import kernel_layer
 from keras_fusion.inference.layer_kernels import width
 from keras_fusion.inference.normalizations import exchanged_channels
 from keras_fusion.inference.normalizations import scales_and_shifts
+from keras_fusion.inference.pieces import Piece
+from keras_fusion.inference.pieces import Pieces
 from keras_fusion.types import Tensor
 
 Affine = tuple[np.ndarray, np.ndarray]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Piece:
-    """A new tensor and which channels of an old one it has, in its order."""
-
-    tensor: Tensor
-    channels: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Pieces:
-    """New tensors that have together what is read of an old one."""
-
-    axis: int
-    pieces: list[Piece]
-
-    @property
-    def tensors(self) -> list[Tensor]:
-        return [piece.tensor for piece in self.pieces]
-
-    @property
-    def channels(self) -> np.ndarray:
-        return np.concatenate([piece.channels for piece in self.pieces])
 
 
 class Rewriting:

@@ -190,6 +190,24 @@ def test_equal_calls_share_one_folded_layer(rng):
     assert len(folded.weights) == 2
 
 
+def test_a_network_of_keras_folds_whole(rng):
+    model = keras.applications.MobileNetV2(
+        (32, 32, 3), alpha=0.35, weights=None, classes=3
+    )
+    norms = [
+        layer.name
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    for layer in map(model.get_layer, norms):
+        layer.moving_mean.assign(0.1 * rng.normal(size=layer.gamma.shape))
+        layer.moving_variance.assign(rng.uniform(0.5, 1.5, layer.gamma.shape))
+    folded, report = fold(model)
+    assert_equal(model, folded, rng.normal(size=(1, 32, 32, 3)))
+    assert set(report.folded) == set(norms)
+    assert not report.left
+
+
 def test_channels_multiplied_by_zeros_are_cut_on_both_sides(rng):
     x = keras.Input((6, 6, 3))
     y = keras.layers.Conv2D(8, 3, name="first")(x)
