@@ -2,6 +2,7 @@
 
 from keras_fusion import callbacks
 from keras_fusion import distribution
+from keras_fusion import inference
 from keras_fusion import layers
 from keras_fusion import losses
 from keras_fusion import metrics
@@ -14,6 +15,7 @@ __version__ = "0.1.0"
 __all__ = [
     "callbacks",
     "distribution",
+    "inference",
     "layers",
     "losses",
     "metrics",

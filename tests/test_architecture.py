@@ -29,6 +29,7 @@ ORDER = [
     "keras_fusion.distribution",
     "keras_fusion.layers",
     "keras_fusion.models",
+    "keras_fusion.inference",
     "applications",
     "tuning",
 ]
