@@ -50,9 +50,9 @@ ROWS = (
 # Changes that a model needs beside the common settings.
 RATES = {"lstm": 2e-3, "transformer": 1e-3}
 BAG_EPOCHS = 20
-# Every so many images of the training part are those on which epochs are
-# chosen.
-EVERY = 6
+# Of the training images, the last ones, on which epochs are chosen. Neighbors
+# may share their captions, so they stay together.
+SHARE = 1 / 6
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -166,7 +166,7 @@ def best_length(
     train: Examples, config: Config, lengths: tuple[int, ...]
 ) -> int:
     """The epochs with the lowest perplexity on images that are left out."""
-    rest, apart = parted(train, EVERY)
+    rest, apart = parted(train, SHARE)
 
     def perplexity(epochs: int) -> float:
         changed = dataclasses.replace(config, epochs=epochs, measured=0)
@@ -177,9 +177,10 @@ def best_length(
     return min(lengths, key=perplexity)
 
 
-def parted(examples: Examples, every: int) -> tuple[Examples, Examples]:
-    """The captions of most images, and those of every so many."""
-    apart = examples.image_of % every == 0
+def parted(examples: Examples, share: float) -> tuple[Examples, Examples]:
+    """The captions of most images, and those of the last ones."""
+    count = len(examples.images)
+    apart = examples.image_of >= count - round(count * share)
     rest, left_out = (
         examples._replace(
             image_of=examples.image_of[chosen], words=examples.words[chosen]
@@ -317,7 +318,7 @@ def _epochs(comparison: Comparison) -> str:
         return f"{comparison.config.epochs} epochs"
     return (
         f"Epochs: the best of {', '.join(map(str, comparison.lengths))} on "
-        f"the captions of every {EVERY}th training image"
+        f"the captions of the last {SHARE:.0%} of the training images"
     )
 
 
