@@ -186,6 +186,8 @@ def _behind_image(
     if width != settings.embedding_size:
         embedded = keras.layers.Dense(width, name="word_units")(embedded)
     first = keras.layers.Dense(width, name="image_as_word")(code)
+    # Of any size it would fill the gates of an LSTM for good.
+    first = keras.layers.LayerNormalization(name="image_norm")(first)
     return keras.layers.Concatenate(axis=1, name="image_and_words")(
         [first[:, None], embedded]
     )
