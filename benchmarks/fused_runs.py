@@ -86,16 +86,16 @@ def averaged(task, config, single):
         image = keras.Input(images[name].shape[1:])
         said = run.model()({name: image})[name]
         # A name of its own, as those of the networks are the same.
-        alone = keras.Model(image, said, name=f"{name}_alone")
+        network = keras.Model(image, said, name=f"{name}_alone")
         inputs[name] = keras.Input(image.shape[1:], name=name)
-        said = alone(inputs[name])
+        said = network(inputs[name])
         outputs.append(keras.ops.softmax(said) if is_logits(task) else said)
     mean = keras.layers.Average(dtype="float32")(outputs)
     model = keras.Model(inputs, {"ensemble": mean})
-    costs = [run.metrics() for run in found]
+    alone = [run.metrics() for run in found]
     return package.measure(model, dataset, data.config) | {
-        "parameters": sum(cost["parameters"] for cost in costs),
-        "seconds_per_step": sum(cost["seconds_per_step"] for cost in costs),
+        "parameters": sum(one["parameters"] for one in alone),
+        "seconds_per_step": sum(one["seconds_per_step"] for one in alone),
     }
 
 

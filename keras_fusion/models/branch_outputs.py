@@ -29,10 +29,12 @@ def ensemble_of(stop_gradient: bool) -> LearnedEnsemble:
     )
 
 
-def check_modalities(modalities: Sequence[str]) -> None:
+def check_modalities(
+    modalities: Sequence[str], reserved: str = ENSEMBLE
+) -> None:
     names = list(modalities)
-    if not names or len(set(names)) < len(names) or ENSEMBLE in names:
+    if not names or len(set(names)) < len(names) or reserved in names:
         raise ValueError(
             "`modalities` must be one or more different names, none of them "
-            f'"ensemble". Received: modalities={modalities}'
+            f'"{reserved}". Received: modalities={modalities}'
         )

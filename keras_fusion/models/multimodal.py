@@ -13,6 +13,7 @@ from keras_fusion.models.branch_graph import BranchGraph
 from keras_fusion.models.branch_graph import Fuse
 from keras_fusion.models.branch_graph import is_functional
 from keras_fusion.models.branch_graph import layer_names
+from keras_fusion.models.branch_outputs import check_modalities
 from keras_fusion.types import Tensor
 
 # The key of maps that all modalities have become.
@@ -122,7 +123,7 @@ def multimodal(
       U-Net; other backbones are ours.
     """
     check_backbone(backbone)
-    check_names(modalities)
+    check_modalities(modalities, reserved=JOINED)
     check_choice("fusion", fusion, BRANCH_FUSIONS)
     graph = keras.Model(backbone.inputs, backbone.outputs)
     record = BRANCH_FUSIONS[fusion] if len(modalities) > 1 else NO_FUSION
@@ -152,7 +153,7 @@ def multimodal(
     }
     _, found = walk.run(graph, [list(inputs.values())])
     if outputs is not None:
-        check_layers("outputs", outputs, walk.maps)
+        check_outputs(outputs, walk.maps)
         results = {
             layer: by_name(walk.maps[layer], modalities) for layer in outputs
         }
@@ -234,22 +235,11 @@ def check_backbone(backbone: keras.Model) -> None:
         )
 
 
-def check_names(modalities: Sequence[str]) -> None:
-    names = list(modalities)
-    if not names or len(set(names)) < len(names) or JOINED in names:
-        raise ValueError(
-            "`modalities` must be one or more different names, none of them "
-            f'"{JOINED}". Received: modalities={modalities}'
-        )
-
-
-def check_layers(
-    argument: str, names: Sequence[str], layers: Collection[str]
-) -> None:
-    for name in names:
+def check_outputs(outputs: Sequence[str], layers: Collection[str]) -> None:
+    for name in outputs:
         if name not in layers:
             raise ValueError(
-                f"Each of `{argument}` must be the name of a layer. "
+                "Each of `outputs` must be the name of a layer. "
                 f"Received: {name!r}, which is none of {_some_of(layers)}"
             )
 
