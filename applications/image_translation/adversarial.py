@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import ops
 
 from applications.image_translation.config import ENSEMBLE
+from keras_fusion.replicas import replicas
 
 # The discriminator learns half as fast as the generator that it judges.
 DISCRIMINATOR_SHARE = 0.5
@@ -107,7 +108,7 @@ class ImageTranslator(keras.Model):
             scaled = self.optimizer.scale_loss(loss)
         _apply(self.optimizer, tape, scaled, self.generator.trainable_variables)
         (tracker,) = [m for m in self.metrics if m.name == "loss"]
-        tracker.update_state(loss * _replicas())
+        tracker.update_state(loss * replicas())
         logs = self.compute_metrics(x, y, images)
         return logs if self.adversarial else self._without_judgements(logs)
 
@@ -143,10 +144,10 @@ class ImageTranslator(keras.Model):
 
     def _on_average(self, losses: Any) -> tf.Tensor:
         """The sum of losses of samples, as a mean over the global batch."""
-        return ops.mean(sum(losses)) / _replicas()
+        return ops.mean(sum(losses)) / replicas()
 
     def _record(self, name: str, loss: tf.Tensor) -> None:
-        self.judgements[name].update_state(loss * _replicas())
+        self.judgements[name].update_state(loss * replicas())
 
     def _without_judgements(
         self, logs: dict[str, tf.Tensor]
@@ -198,7 +199,3 @@ def _apply(
         loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO
     )
     optimizer.apply_gradients(zip(gradients, weights, strict=True))
-
-
-def _replicas() -> int:
-    return tf.distribute.get_strategy().num_replicas_in_sync
